@@ -1,0 +1,249 @@
+"""The protocol as a sans-I/O state machine: no trio, no sockets, no clock.
+
+The theory
+==========
+The reply is a *stream transform*: ``upper(bytes received)``, passed on as soon as it is
+certain that it is not part of a command. So a message of any length costs O(1) memory, LF
+comes back as LF and CRLF as CRLF, and where the network cut the stream never shows.
+
+A command is a message that equals a word of the dialect exactly, once at most
+:data:`~tcpecho_trio.dialects.MAX_BLANKS` trailing blanks are cut off. What a message *is*
+depends on the client, and nobody says which kind it is:
+
+- a **line** client ends each message with LF or CRLF;
+- an **unframed** client makes one ``send()`` and waits for the answer.
+
+So two candidates are kept, each dropped as soon as it can no longer become a command:
+
+``line``
+    the bytes since the last LF (or the start, or the last command obeyed). Decided when its
+    LF arrives. It outlives a quiet flush, so somebody typing a character at a time is
+    understood. A last line without its LF is not a message: it is answered, never obeyed.
+``burst``
+    the bytes since the connection last *settled*: a quiet period, or the start of a chunk
+    when nothing was held. Kept only while no LF has ever been seen. Decided by a quiet
+    period, or by the end of input.
+
+Bytes of a living candidate are **held**: at most ``dialect.longest``, and up to 3 bytes of
+a UTF-8 sequence whose rest has not come yet. The first LF makes the client a line client
+for good, and from then on no quiet period is ever asked for.
+
+The table
+=========
+Every (state, input) pair; :attr:`Protocol.state` names the state.
+
+========== =============================== ========================= =====================
+state      data                            quiet                     eof
+========== =============================== ========================= =====================
+UNDECIDED  answer what is certain, hold    decide the burst: obey    decide the burst: obey
+           the rest; first LF → LINES      it or answer it           it or answer it
+                                                                     → FINISHED
+LINES      answer and obey whole lines,    nothing                   answer what is held
+           hold a line that may be a                                 → FINISHED
+           command
+FINISHED   nothing                         nothing                   nothing
+========== =============================== ========================= =====================
+
+A disconnecting command → FINISHED from anywhere, and what follows it is not answered.
+
+Text is UTF-8 with ``surrogateescape``: bytes that are not UTF-8 come back unchanged, so
+nothing is lost and nobody is disconnected for it. ``str.upper()`` maps code point by code
+point (Unicode 3.13, default case conversion; upper-casing has no context conditions), so
+it commutes with splitting. Commands are compared before upper-casing: ``deſconexıon``
+becomes DESCONEXION, but is not the command.
+"""
+
+from __future__ import annotations
+
+import enum
+from codecs import utf_8_decode
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from tcpecho_trio.dialects import Command, Dialect
+
+
+class State(enum.Enum):
+    """Where the conversation stands; the module's docstring has the table."""
+
+    UNDECIDED = "undecided"
+    LINES = "lines"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A command to obey, and the terminator that its message had: LF, CRLF or nothing."""
+
+    command: Command
+    terminator: bytes
+
+
+Output: TypeAlias = bytes | Request
+
+
+class Protocol:
+    """One client's side of the conversation, as a machine fed with what its socket yields.
+
+    Each ``receive_…`` returns what is now due, in the order of the input: ``bytes`` are a
+    reply ready to be sent (never empty, never two in a row), a :class:`Request` is to be
+    obeyed. No method raises for anything that a peer can send.
+    """
+
+    __slots__ = ("_burst", "_dialect", "_head", "_held", "_marks", "_settled", "_steady", "state")
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.state = State.UNDECIDED
+        self._dialect = dialect
+        self._marks = dialect.marks
+        # Bytes received and not yet answered. Never holds an LF.
+        self._held = b""
+        # The part of the living `line` that a quiet flush has answered already (the rest
+        # of it is `_held`); None once that line can no longer be a command.
+        self._head: bytes | None = b""
+        # How many of the held bytes lie before the burst: at most an unfinished UTF-8
+        # sequence that outlived a quiet period. `_burst` is False once it was dropped.
+        self._settled = 0
+        self._burst = False
+        # A line client between two lines, with text to be upper-cased: the fast path.
+        self._steady = False
+
+    @property
+    def awaits_quiet(self) -> bool:
+        """Whether :meth:`receive_quiet` is due if nothing arrives for a quiet period."""
+        return self.state is State.UNDECIDED and len(self._held) > self._settled
+
+    def receive_data(self, data: bytes) -> tuple[Output, ...]:
+        """Take a chunk as the network cut it; an empty one is no input at all.
+
+        The hot path. Whole lines that do not even contain a word cannot be commands and
+        leave the machine as it was, so they are answered without looking closer.
+        """
+        if self._steady and data[-1:] == b"\n":
+            for mark, word in self._marks:  # dialect.mentions_word(data), without the call
+                if mark in data and word in data:
+                    break
+            else:
+                if data.isascii():
+                    return (data.upper(),)
+                text = data.decode("utf-8", "surrogateescape")
+                return (text.upper().encode("utf-8", "surrogateescape"),)
+        return self._receive_any(data)
+
+    def _receive_any(self, data: bytes) -> tuple[Output, ...]:
+        """Do what :meth:`receive_data` promises, for every chunk in every state."""
+        if self.state is State.FINISHED or not data:
+            return ()
+        dialect, head, held, settled = self._dialect, self._head, self._held, self._settled
+        if not (dialect.upper or dialect.words):  # nothing to recognise, nothing to change
+            if 10 in data:
+                self.state = State.LINES
+            return (data,)
+        if self.state is State.UNDECIDED and len(held) == settled:
+            self._burst = True
+        raw = held + data
+        outputs: list[Output] = []
+        done = 0  # raw[:done] has been answered or obeyed
+        line = 0  # where the last line starts in raw; before it, `head`
+        end = raw.find(b"\n", len(held))
+        if end >= 0:
+            self.state, self._burst, settled = State.LINES, False, 0
+            # The line that was open ends here: only now is it known what it is.
+            if head is not None and len(head) + end <= dialect.longest:
+                command = dialect.command_in(head + raw[:end])
+                if command is not None:
+                    done = end + 1
+                    crlf = (head + raw[:end]).endswith(b"\r")
+                    outputs.append(Request(command, b"\r\n" if crlf else b"\n"))
+                    if command.disconnects:
+                        return self._finish(outputs)
+            head, line = b"", end + 1
+            # The lines that lie whole in this chunk.
+            if dialect.mentions_word(data):
+                for found in dialect.command_line.finditer(raw, line):
+                    self._answer(raw[done : found.start()], outputs)
+                    done, command = found.end(), dialect.words[found[1]]
+                    outputs.append(Request(command, b"\r\n" if found[2][-1:] == b"\r" else b"\n"))
+                    if command.disconnects:
+                        return self._finish(outputs)
+            line = raw.rfind(b"\n") + 1
+        # What is left is the start of a line; keep the candidates that still live.
+        if head is not None and not self._may_become(head, raw, line):
+            head = None
+        self._burst = self._burst and self._may_become(b"", raw, settled)
+        if head is not None:
+            hold = line
+        elif self._burst:
+            hold, settled = settled, 0
+        else:
+            hold, settled = len(raw), 0
+        answered = self._answer(raw[done:hold], outputs, final=hold < len(raw))
+        self._held = raw[min(hold, done + answered) :]
+        self._head, self._settled = head, settled
+        self._steady = (
+            self.state is State.LINES and not self._held and head == b"" and dialect.upper
+        )
+        return tuple(outputs)
+
+    def receive_quiet(self) -> tuple[Output, ...]:
+        """Nothing more came for a quiet period: an unframed message is complete."""
+        outputs: list[Output] = []
+        if self.awaits_quiet and not self._obey_burst(outputs):
+            answered = self._answer(self._held, outputs, final=False)
+            if self._head is not None:
+                self._head += self._held[:answered]
+            self._held = self._held[answered:]
+            self._settled = len(self._held)
+        return tuple(outputs)
+
+    def receive_eof(self) -> tuple[Output, ...]:
+        """The peer has closed its sending direction: everything held falls due."""
+        outputs: list[Output] = []
+        if not self._obey_burst(outputs):
+            self._answer(self._held, outputs)
+        return self._finish(outputs)
+
+    def _obey_burst(self, outputs: list[Output]) -> bool:
+        """Ask for the command that the burst is, if it is one; then all starts afresh."""
+        if not self._burst:
+            return False
+        command = self._dialect.command_in(self._held[self._settled :])
+        if command is None:
+            return False
+        self._answer(self._held[: self._settled], outputs)
+        outputs.append(Request(command, b""))
+        # The line ends with the message obeyed: an Enter that follows must not repeat it.
+        self._held, self._head, self._settled, self._burst = b"", b"", 0, False
+        if command.disconnects:
+            self._finish(outputs)
+        return True
+
+    def _may_become(self, head: bytes, raw: bytes, start: int) -> bool:
+        """Whether head + raw[start:] can still become a command (never slices a long one)."""
+        if len(head) + len(raw) - start > self._dialect.longest:
+            return False
+        return self._dialect.may_become_command(head + raw[start:])
+
+    def _answer(self, text: bytes, outputs: list[Output], *, final: bool = True) -> int:
+        """Append the reply to `text`; return how many of its bytes that answers.
+
+        Unless `final`, an unfinished UTF-8 sequence at the end is left for later.
+        """
+        if not text:
+            return 0
+        if not self._dialect.upper:
+            outputs.append(text)
+            return len(text)
+        if text.isascii():
+            outputs.append(text.upper())
+            return len(text)
+        decoded, used = utf_8_decode(text, "surrogateescape", final)
+        if decoded:
+            outputs.append(decoded.upper().encode("utf-8", "surrogateescape"))
+        return used
+
+    def _finish(self, outputs: list[Output]) -> tuple[Output, ...]:
+        """Enter FINISHED, let go of everything, and return the last outputs."""
+        self.state, self._held, self._head = State.FINISHED, b"", None
+        self._settled, self._burst, self._steady = 0, False, False
+        return tuple(outputs)

@@ -1,0 +1,1 @@
+"""The specification, as tests. The layout mirrors the package's."""

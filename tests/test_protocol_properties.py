@@ -1,0 +1,131 @@
+"""What holds for every input, by name."""
+
+from __future__ import annotations
+
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from tcpecho_trio.dialects import STANDARD, Dialect
+from tcpecho_trio.protocol import Output, Protocol, Request, State
+from tests.naive_model import command_in, merged, upper
+from tests.protocol_inputs import (
+    chunks,
+    cuts,
+    dialects,
+    fragments,
+    streams,
+    unframed_messages,
+    uppercasing_dialects,
+)
+
+
+def converse(dialect: Dialect, pieces: list[bytes], *, eof: bool = True) -> list[Output]:
+    protocol = Protocol(dialect)
+    outputs: list[Output] = []
+    for piece in pieces:
+        outputs += protocol.receive_data(piece)
+    if eof:
+        outputs += protocol.receive_eof()
+    return merged(outputs)
+
+
+@given(dialect=dialects, stream=streams, data=st.data())
+def test_any_chunking_of_framed_input_gives_the_same_output(
+    dialect: Dialect, stream: bytes, data: st.DataObject
+) -> None:
+    # Framed from the first byte on: before the first LF a chunk's start has a meaning.
+    framed = b"hola\n" + stream
+    pieces = data.draw(cuts(stream))
+    whole = converse(dialect, [framed])
+    assert converse(dialect, [b"hola\n", *pieces]) == whole
+    assert converse(dialect, [bytes([byte]) for byte in framed]) == whole
+
+
+@given(dialect=uppercasing_dialects, stream=streams)
+@example(dialect=STANDARD, stream=b"x DESCONEXION\n")
+@example(dialect=STANDARD, stream="año\nDESCONEXION \nhola\n".encode())
+def test_fast_path_equals_slow_path(dialect: Dialect, stream: bytes) -> None:
+    fast, slow = Protocol(dialect), Protocol(dialect)
+    for line in [b"hola\n", *stream.splitlines(keepends=True)]:
+        assert fast.receive_data(line) == slow._receive_any(line)
+        assert fast.state is slow.state
+
+
+@given(dialect=uppercasing_dialects, messages=st.lists(unframed_messages, max_size=8))
+def test_unframed_messages_separated_by_quiet_equal_the_exercise(
+    dialect: Dialect, messages: list[bytes]
+) -> None:
+    protocol = Protocol(dialect)
+    for message in messages:
+        outputs = list(protocol.receive_data(message))
+        if protocol.awaits_quiet:
+            outputs += protocol.receive_quiet()
+        command = command_in(message, dialect)
+        if command is None:
+            assert merged(outputs) == [upper(message)]
+        else:
+            assert outputs == [Request(command, b"")]
+            if command.disconnects:
+                break
+
+
+@given(dialect=uppercasing_dialects, stream=streams, data=st.data())
+def test_output_for_non_commands_equals_upper_of_the_input(
+    dialect: Dialect, stream: bytes, data: st.DataObject
+) -> None:
+    for word in dialect.words:
+        stream = stream.replace(word, b"")
+    assume(not any(word in stream for word in dialect.words))
+    pieces = data.draw(cuts(stream))
+    assert converse(dialect, pieces) == merged([upper(stream)])
+
+
+@given(dialect=dialects, before=streams, after=st.lists(chunks), eof=st.booleans())
+def test_nothing_comes_after_finished(
+    dialect: Dialect, before: bytes, after: list[bytes], eof: bool
+) -> None:
+    protocol = Protocol(dialect)
+    protocol.receive_data(before)
+    if eof or protocol.state is not State.FINISHED:
+        protocol.receive_eof()
+    assert protocol.state is State.FINISHED
+    for chunk in after:
+        assert protocol.receive_data(chunk) == ()
+        assert protocol.receive_quiet() == ()
+        assert protocol.receive_eof() == ()
+    assert protocol.state is State.FINISHED
+    assert not protocol.awaits_quiet
+
+
+@given(dialect=dialects, pieces=st.lists(chunks), quiet=st.lists(st.booleans(), min_size=30))
+def test_held_bytes_are_bounded(dialect: Dialect, pieces: list[bytes], quiet: list[bool]) -> None:
+    protocol = Protocol(dialect)
+    for piece, pause in zip(pieces, quiet, strict=False):
+        protocol.receive_data(piece)
+        assert len(protocol._held) <= dialect.longest + 3
+        assert len(protocol._head or b"") <= dialect.longest
+        if pause:
+            protocol.receive_quiet()
+            assert not protocol.awaits_quiet, "one quiet period is enough"
+            assert len(protocol._held) <= (3 if protocol.state is State.UNDECIDED else dialect.longest)
+
+
+@given(dialect=dialects, message=st.lists(fragments, max_size=3).map(b"".join), crlf=st.booleans())
+@example(dialect=STANDARD, message=b"DESCONEXION" + b" " * 16, crlf=False)
+@example(dialect=STANDARD, message=b"DESCONEXION" + b" " * 16, crlf=True)
+@example(dialect=STANDARD, message=b"desconexion", crlf=True)
+@example(dialect=STANDARD, message="deſconexıon".encode(), crlf=True)
+@example(dialect=STANDARD, message=b"DESCONEXION\x00", crlf=False)
+@example(dialect=STANDARD, message=b"\xef\xbb\xbfDESCONEXION", crlf=False)
+@example(dialect=STANDARD, message=b"DESCONEXION\xc2\xa0", crlf=False)
+def test_commands_only_by_exact_match(dialect: Dialect, message: bytes, crlf: bool) -> None:
+    message = message.replace(b"\n", b"")
+    line = message + (b"\r\n" if crlf else b"\n")
+    command = command_in(line[:-1], dialect)
+    for before in (b"", b"hola\n", b"hola\nDESC\n"):
+        requests = [o for o in converse(dialect, [before + line]) if isinstance(o, Request)]
+        if command:
+            terminator = b"\r\n" if line.endswith(b"\r\n") else b"\n"
+            assert requests == [Request(command, terminator)]
+        else:
+            assert requests == []

@@ -25,6 +25,9 @@ COMMONEST_FIRST = b" eaosnrildtucmpbgvyqhfzjxkwEAOSNRILDTUCMPBGVYQHFZJXKW"
 """Blank and letters as texts have them, the commonest first (Spanish order; what is not
 listed counts as rare). Only speed hangs on it: see :attr:`Dialect.marks`."""
 
+SHUTDOWN_REFUSED = "ERROR: el apagado remoto no está permitido desde esta dirección"
+"""What a peer is told that may not shut the server down; its connection stays."""
+
 
 class Action(enum.Enum):
     """What the server does when it obeys a command."""
@@ -118,10 +121,7 @@ class Dialect:
 
     def mentions_word(self, data: bytes) -> bool:
         """Whether any word stands anywhere in data: if not, no line in it is a command."""
-        for mark, word in self.marks:
-            if mark in data and word in data:
-                return True
-        return False
+        return any(mark in data and word in data for mark, word in self.marks)
 
     @property
     def leaving_words(self) -> tuple[str, ...]:

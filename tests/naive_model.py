@@ -19,7 +19,11 @@ def upper(data: bytes) -> bytes:
 def command_in(message: bytes, dialect: Dialect) -> Command | None:
     for word, command in dialect.words.items():
         blanks = message[len(word) :]
-        if message.startswith(word) and len(blanks) <= LONGEST_BLANKS and not blanks.strip(b" \t\r"):
+        if (
+            message.startswith(word)
+            and len(blanks) <= LONGEST_BLANKS
+            and not blanks.strip(b" \t\r")
+        ):
             return command
     return None
 

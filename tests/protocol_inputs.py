@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import strategies as st
 
 from tcpecho_trio.dialects import ADMIN, ECHO, SALUTATION, STANDARD, Action, Command, Dialect
@@ -32,7 +34,9 @@ fragments = st.one_of(
     ),
     st.sampled_from([b"\n", b"\n", b"\r\n", b"\r", b" ", b"\t", b" " * 15, b" " * 17, b"\r" * 16]),
     st.sampled_from([b"hola", b"a\n", b"\x00", b"\xc2\xa0", b"\xef\xbb\xbf", b"\xe2\x80\xa8"]),
-    st.sampled_from("ñ € ß 😀 ΐ ı".encode().split() + [b"\xff", b"\xc0\x8a", b"\xed\xa0\x80", b"\xf4\x90"]),
+    st.sampled_from(
+        [*"ñ € ß 😀 ΐ ı".encode().split(), b"\xff", b"\xc0\x8a", b"\xed\xa0\x80", b"\xf4\x90"]
+    ),
     st.sampled_from([b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98", b"\x80", b"\xac"]),
     st.binary(max_size=4),
     st.text(max_size=4).map(lambda text: text.encode("utf-8", "surrogatepass")),
@@ -49,4 +53,4 @@ def cuts(draw: st.DrawFn, stream: bytes) -> list[bytes]:
     """The stream in pieces, cut anywhere."""
     places = draw(st.lists(st.integers(0, len(stream)), max_size=8))
     edges = [0, *sorted(places), len(stream)]
-    return [stream[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    return [stream[a:b] for a, b in itertools.pairwise(edges) if a < b]

@@ -179,7 +179,9 @@ def test_text_is_answered_in_upper_case(sent: str, reply: str) -> None:
     assert Protocol(STANDARD).receive_data(sent.encode()) == (reply.encode(),)
 
 
-@pytest.mark.parametrize("junk", [b"\xff\n", b"\xc0\x8a\n", b"\xed\xa0\x80\n", b"\xf4\x90\x80\x80\n"])
+@pytest.mark.parametrize(
+    "junk", [b"\xff\n", b"\xc0\x8a\n", b"\xed\xa0\x80\n", b"\xf4\x90\x80\x80\n"]
+)
 def test_bytes_that_are_not_utf8_come_back_unchanged(junk: bytes) -> None:
     assert Protocol(STANDARD).receive_data(junk) == (junk,)
 
@@ -215,5 +217,5 @@ def test_an_empty_chunk_is_no_input() -> None:
 
 @pytest.mark.parametrize("word", [b"", b"a\nb", b"a ", b"a\t", b"a\r", b"\xff"])
 def test_a_word_that_could_never_be_recognised_is_refused(word: bytes) -> None:
-    with pytest.raises(ValueError, match="recognised|utf-8"):
+    with pytest.raises(ValueError, match=r"recognised|utf-8"):
         Dialect("d", {word: LEAVE})

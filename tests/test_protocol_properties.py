@@ -107,7 +107,9 @@ def test_held_bytes_are_bounded(dialect: Dialect, pieces: list[bytes], quiet: li
         if pause:
             protocol.receive_quiet()
             assert not protocol.awaits_quiet, "one quiet period is enough"
-            assert len(protocol._held) <= (3 if protocol.state is State.UNDECIDED else dialect.longest)
+            assert len(protocol._held) <= (
+                3 if protocol.state is State.UNDECIDED else dialect.longest
+            )
 
 
 @given(dialect=dialects, message=st.lists(fragments, max_size=3).map(b"".join), crlf=st.booleans())

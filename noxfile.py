@@ -1,0 +1,54 @@
+"""Lint and tests: ``nox`` runs both, ``nox -l`` lists what else there is."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.sessions = ["lint", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+# A Python that is not there is not an error: whoever has one version can run the tests.
+nox.options.error_on_missing_interpreters = False
+
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def dependencies(group: str) -> list[str]:
+    """What a dependency group of pyproject.toml asks for."""
+    return nox.project.dependency_groups(PYPROJECT, group)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format, style, types, and the Trio rules that only flake8-async has."""
+    session.install("-e.", *dependencies("lint"))
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("mypy")
+    session.run("flake8", "--select=ASYNC", "tcpecho_trio", "tests")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The whole suite with branch coverage; arguments go to pytest."""
+    session.install("-e.", *dependencies("tests"))
+    session.run("coverage", "erase")
+    # -bb: a slip between bytes and str fails the run.
+    session.run("python", "-bb", "-m", "pytest", "--cov", "--cov-report=", *session.posargs)
+    if not session.posargs:
+        session.run("coverage", "report", "--fail-under=95")
+        session.run("coverage", "report", "--fail-under=100", "--include=*/protocol.py")
+
+
+@nox.session
+def thorough(session: nox.Session) -> None:
+    """The protocol's properties with many examples."""
+    session.install("-e.", *dependencies("tests"))
+    session.run(
+        *("pytest", "--hypothesis-profile=thorough", "--timeout=3600", "-p", "no:randomly"),
+        *(
+            session.posargs
+            or ["tests/test_protocol_machine.py", "tests/test_protocol_properties.py"]
+        ),
+    )

@@ -1,0 +1,220 @@
+"""The command line: options → settings → ``trio.run``.
+
+The only place that knows about argv, the environment, signals, standard descriptors and exit
+codes (0 done; 1 could not connect, listen, or the conversation broke; 2 wrong usage). Errors
+are told here, in one line on stderr, and never as a traceback unless they are our bug.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+import click
+import trio
+
+from tcpecho_trio import __version__
+from tcpecho_trio.dialects import DIALECTS
+from tcpecho_trio.errors import TcpEchoError
+from tcpecho_trio.texts import LANGUAGES, Texts
+from tcpecho_trio.translated import translated_group
+
+# The server and the client are imported by the command that runs them: a one-shot client
+# should not pay for a server.
+
+PORTS = click.IntRange(0, 65535)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; return its exit code."""
+    _open_standard_descriptors()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    texts = LANGUAGES[_language(arguments)]
+    try:
+        result: int | None = build_cli(texts).main(
+            arguments, prog_name="python -m tcpecho_trio", standalone_mode=False
+        )
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 2
+    except click.ClickException as error:
+        _complain(texts, error.format_message())
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(texts.cli_hint.format(command=error.ctx.command_path), err=True)
+        return error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        _complain(texts, texts.client_interrupted)
+        return 1
+    except BrokenPipeError:  # whoever read our output has left: nothing to say, nobody to hear
+        _discard_output()
+        return 1
+    except TcpEchoError as error:
+        _complain(texts, error.told(texts))
+        return 1
+    return result or 0
+
+
+def build_cli(texts: Texts) -> click.Group:
+    """The whole command line in one language."""
+
+    @click.group(
+        cls=translated_group(texts),
+        help=texts.cli_about,
+        context_settings={"auto_envvar_prefix": "TCPECHO", "show_default": True},
+    )
+    @click.version_option(__version__, prog_name="tcpecho_trio", help=texts.cli_version)
+    def cli() -> None:
+        pass
+
+    lang = click.option(
+        "--lang",
+        type=click.Choice(list(LANGUAGES)),
+        default=next(name for name, known in LANGUAGES.items() if known is texts),
+        expose_value=False,  # main() has looked before there was a command line to parse it
+        help=texts.cli_lang,
+    )
+
+    def dialect(help_text: str) -> Callable[[Any], Any]:
+        return click.option(
+            "--dialect", type=click.Choice(list(DIALECTS)), default="standard", help=help_text
+        )
+
+    @cli.command(help=texts.cli_about_serve)
+    @click.option("--host", default="localhost", help=texts.cli_host)
+    @click.option("--port", type=PORTS, default=5000, help=texts.cli_port)
+    @dialect(texts.cli_dialect)
+    @lang
+    @click.option(
+        "--drain-timeout", type=click.FloatRange(0), default=10.0, help=texts.cli_drain_timeout
+    )
+    @click.option(
+        "--remote-shutdown",
+        type=click.Choice(["loopback", "anywhere", "never"]),
+        default="loopback",
+        help=texts.cli_remote_shutdown,
+    )
+    @click.option(
+        "--log-format",
+        type=click.Choice(["console", "json"]),
+        default="console",
+        help=texts.cli_log_format,
+    )
+    @click.option("--quiet", is_flag=True, help=texts.cli_quiet)
+    @click.option("--no-console", is_flag=True, help=texts.cli_no_console)
+    def serve(
+        host: str,
+        port: int,
+        dialect: str,
+        drain_timeout: float,
+        remote_shutdown: str,
+        log_format: str,
+        quiet: bool,
+        no_console: bool,
+    ) -> None:
+        from tcpecho_trio.server import RemoteShutdown, Settings
+        from tcpecho_trio.server_process import run_server
+
+        settings = Settings(
+            host=host,
+            port=port,
+            dialect=DIALECTS[dialect],
+            drain_timeout=drain_timeout,
+            remote_shutdown=RemoteShutdown(remote_shutdown),
+        )
+        _run(
+            run_server(
+                settings,
+                texts,
+                as_json=log_format == "json",
+                messages=not quiet,
+                console=not no_console,
+            )
+        )
+
+    @cli.command(help=texts.cli_about_client)
+    @click.option("--host", default="localhost", help=texts.cli_host_client)
+    @click.option("--port", type=PORTS, default=5000, help=texts.cli_port_client)
+    @dialect(texts.cli_dialect_client)
+    @lang
+    @click.option(
+        "-m", "--message", "messages", multiple=True, metavar="TEXT", help=texts.cli_message
+    )
+    def client(host: str, port: int, dialect: str, messages: tuple[str, ...]) -> None:
+        if any("\n" in message for message in messages):
+            raise click.BadParameter(texts.cli_one_line, param_hint="-m")
+
+        from tcpecho_trio.client_process import run_client
+
+        _run(run_client(host, port, DIALECTS[dialect], texts, messages=messages))
+
+    @cli.command(help=texts.cli_about_demo)
+    @lang
+    def demo() -> int:
+        from tcpecho_trio import demo as player
+
+        return 0 if _run(player.demo(click.echo, texts)) else 1
+
+    return cli
+
+
+def _run(main: Coroutine[Any, Any, Any]) -> Any:
+    """Run to the end; unwrap the group that nurseries put around what has one cause."""
+
+    async def body() -> Any:
+        return await main
+
+    try:
+        return trio.run(body)
+    except BaseExceptionGroup as group:
+        causes = _leaves(group)
+        for kind in (KeyboardInterrupt, TcpEchoError, BrokenPipeError):
+            for cause in causes:
+                if isinstance(cause, kind) and all(isinstance(c, kind) for c in causes):
+                    raise cause from group
+        raise
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    """The exceptions themselves, out of however many groups."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [error]
+
+
+def _language(arguments: Sequence[str]) -> str:
+    """Which language the user wants, before anything can be said: ``--lang`` or the environment."""
+    for place, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == "--lang":
+            value = value if equals else "".join(arguments[place + 1 : place + 2])
+            return value if value in LANGUAGES else "es"
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    for variable in (f"TCPECHO_{command.upper()}_LANG", "TCPECHO_LANG"):
+        if os.environ.get(variable) in LANGUAGES:
+            return os.environ[variable]
+    return "es"
+
+
+def _complain(texts: Texts, message: str) -> None:
+    with suppress(OSError):
+        click.echo(texts.error.format(message=message), err=True)
+
+
+def _open_standard_descriptors() -> None:
+    """Have something behind 0, 1 and 2: a closed one would be given to the next socket."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
+def _discard_output() -> None:
+    """Let what is still buffered go nowhere, so that the interpreter's last flush is silent."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,0 +1,129 @@
+"""A person at a terminal: the exercise's conversation, one message and one reply at a time.
+
+Two tasks share it: one reads what is typed and sends it, the other listens to the server,
+so that a server that goes away is noticed at once and not at the next message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from tcpecho_trio.client import LEAVE_TIME, LIST_GAP, Client
+from tcpecho_trio.dialects import SHUTDOWN_REFUSED, Action
+from tcpecho_trio.display import shown
+from tcpecho_trio.errors import ConnectionLost
+from tcpecho_trio.texts import Texts
+
+
+class Conversation:
+    """A conversation at a terminal.
+
+    Args:
+      client: the connection.
+      read_line: returns the next line typed, None at the end of the input.
+      write: puts text on the screen at once.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        read_line: Callable[[], Awaitable[str | None]],
+        write: Callable[[str], None],
+        texts: Texts,
+    ) -> None:
+        self._client = client
+        self._read_line = read_line
+        self._write = write
+        self._texts = texts
+        self._interrupted = False  # Ctrl-C: no more input
+        self._typing: trio.CancelScope | None = None
+        self._answered = trio.Event()  # the message that was sent last has its reply
+        self._prompting = False
+        self._leaving = False
+        self._listing = False
+        self._lost: ConnectionLost | None = None
+
+    def interrupt(self) -> None:
+        """Leave now, as at the end of the input."""
+        self._interrupted = True
+        if self._typing is not None:
+            self._typing.cancel()
+
+    async def run(self) -> None:
+        """Talk until the person leaves.
+
+        Raises:
+          ConnectionLost: the server left first, or the connection broke.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listen, nursery.cancel_scope)
+            try:
+                await self._talk()
+            except ConnectionLost as error:
+                self._lost = self._lost or error
+            nursery.cancel_scope.cancel()
+        if self._lost is not None and not self._leaving:
+            raise self._lost
+
+    async def _talk(self) -> None:
+        while True:
+            line = await self._ask_for_line()
+            if line is None:
+                line = next(iter(self._client.dialect.leaving_words), None)
+                if line is None:
+                    return
+            command = self._client.command_in(line)
+            self._leaving = command is not None and command.leaves
+            self._listing = False
+            self._answered = trio.Event()
+            if self._leaving:
+                self._write(f"{self._texts.client_leaving}\n")
+            await self._client.say(line)
+            if self._leaving:
+                with trio.move_on_after(LEAVE_TIME):
+                    await self._answered.wait()
+                if self._leaving:  # not refused
+                    return
+            await self._answered.wait()
+            if command is not None and command.action is Action.LIST:
+                self._listing = True
+                await trio.sleep(LIST_GAP)
+
+    async def _ask_for_line(self) -> str | None:
+        """What is typed next; None when nothing will be typed any more."""
+        line = None
+        if not self._interrupted:
+            with trio.CancelScope() as self._typing:
+                self._prompting = True
+                self._write(self._texts.client_prompt)
+                line = await self._read_line()
+            self._typing, self._prompting = None, False
+            if line is None:
+                self._write("\n")
+        return line
+
+    async def _listen(self, conversation: trio.CancelScope) -> None:
+        """Show what the server says; end the conversation when it has closed."""
+        try:
+            while (line := await self._client.hear()) is not None:
+                if self._leaving and line == SHUTDOWN_REFUSED:
+                    self._leaving = False
+                self._show(shown(line))
+                if not self._leaving:
+                    self._answered.set()
+            self._lost = ConnectionLost("client_server_gone")
+        except ConnectionLost as error:
+            self._lost = error
+        if self._prompting:
+            self._write("\n")
+        conversation.cancel()
+
+    def _show(self, line: str) -> None:
+        told = line if self._listing else self._texts.client_reply.format(text=line)
+        if self._prompting and not self._listing:  # it came late, or unasked
+            self._write(f"\n{told}\n{self._texts.client_prompt}")
+        else:
+            self._write(f"{told}\n")

@@ -1,0 +1,286 @@
+"""One client from accept to close: the protocol's outputs, and the policy around them.
+
+The only place that decides what is said to a client and how its connection ends. The way of
+a chunk: receive → :class:`~tcpecho_trio.protocol.Protocol` → obey → send.
+
+How it can end, and what the peer then sees:
+
+=========== ================================================ ======================
+ending      because                                          towards the peer
+=========== ================================================ ======================
+LEFT        it sent a disconnecting word                     farewell, linger
+SHUTDOWN    it sent the shutdown word, and may               farewell, linger
+EOF         it closed its sending direction                  everything due, close
+DRAINED     the server drains                                everything due, linger
+RESET       the connection broke                             –
+CUT         cancelled: out of time, or nobody waits any more reset
+CRASHED     a bug of ours                                    reset
+=========== ================================================ ======================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import socket
+import struct
+
+import trio
+
+from tcpecho_trio.addresses import format_address, is_loopback
+from tcpecho_trio.dialects import SHUTDOWN_REFUSED, Action
+from tcpecho_trio.protocol import Output, Protocol, Request
+from tcpecho_trio.server.journal import Journal
+from tcpecho_trio.server.lifecycle import Lifecycle
+from tcpecho_trio.server.registry import Registry
+from tcpecho_trio.server.settings import RemoteShutdown, Settings
+
+RECEIVE_SIZE = 65536
+"""Bytes asked for in one receive; asyncio and Trio ask for as much."""
+
+QUIET_PERIOD = 0.05
+"""Seconds without a byte after which an unframed message is taken for complete. Longer than
+the pieces of one send() ever lie apart on a working network, shorter than anybody notices."""
+
+LINGER_TIME = 2.0
+"""Seconds to wait for the peer's close after ours (a lingering close; nginx waits 5 s,
+Apache 2 s): without it unread input turns close(2) into a reset, which destroys replies
+that are still on their way (RFC 1122 §4.2.2.13, RFC 9112 §9.6)."""
+
+LINGER_BYTES = 256 * 1024
+"""Bytes discarded meanwhile; whoever sends more is not about to read."""
+
+
+class Ending(enum.Enum):
+    """Why a connection ended; the module's docstring has the table."""
+
+    LEFT = "left"
+    SHUTDOWN = "shutdown"
+    EOF = "eof"
+    DRAINED = "drained"
+    RESET = "reset"
+    CUT = "cut"
+    CRASHED = "crashed"
+
+
+async def handle(
+    stream: trio.SocketStream,
+    *,
+    settings: Settings,
+    lifecycle: Lifecycle,
+    registry: Registry,
+    journal: Journal,
+) -> None:
+    """Serve one accepted connection; the task's outermost function.
+
+    No failure leaves it, because in a nursery one handler's exception ends all the others.
+    """
+    try:
+        address = stream.socket.getpeername()
+    except OSError:  # ENOTCONN: it was reset before it was accepted
+        return
+    connection = Connection(
+        stream,
+        peer=format_address(address),
+        trusted=is_loopback(address),
+        settings=settings,
+        lifecycle=lifecycle,
+        registry=registry,
+        journal=journal,
+    )
+    await connection.run()
+
+
+class Connection:
+    """One client and its conversation.
+
+    Args:
+      stream: the connection; not closed here but by whoever accepted it, yet told here to
+        reset when it has to be cut.
+      peer: the client's address as it is written.
+      trusted: whether the client is on this machine.
+    """
+
+    __slots__ = (
+        "_ending",
+        "_journal",
+        "_lifecycle",
+        "_protocol",
+        "_receiving",
+        "_registry",
+        "_scope",
+        "_settings",
+        "_stream",
+        "_trusted",
+        "peer",
+    )
+
+    def __init__(
+        self,
+        stream: trio.abc.HalfCloseableStream,
+        *,
+        peer: str,
+        trusted: bool,
+        settings: Settings,
+        lifecycle: Lifecycle,
+        registry: Registry,
+        journal: Journal,
+    ) -> None:
+        self.peer = peer
+        self._stream = stream
+        self._trusted = trusted
+        self._settings = settings
+        self._lifecycle = lifecycle
+        self._registry = registry
+        self._journal = journal
+        self._protocol = Protocol(settings.dialect)
+        self._scope = trio.CancelScope()  # owned by run(); cancelled by drain() only
+        self._receiving = False
+        self._ending: Ending | None = None
+
+    def drain(self) -> None:
+        """Wake up if waiting for input; whatever is being answered is finished first."""
+        if self._receiving:
+            self._scope.cancel()
+
+    async def run(self) -> None:
+        """Converse until the end, whichever it is, and leave the registry at its close."""
+        self._registry.add(self)
+        self._journal.connected(self.peer)
+        try:
+            unanswered = None
+            with self._scope:
+                unanswered = await self._converse()
+            if self._ending is None:
+                await self._finish_for_drain(unanswered)
+            await self._linger()
+        except trio.BrokenResourceError:
+            # After the ending was decided it changes nothing: old clients close at once.
+            self._ending = self._ending or Ending.RESET
+        except trio.Cancelled:
+            self._ending = Ending.CUT
+            reset_on_close(self._stream)
+            raise
+        except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
+            self._ending = Ending.CRASHED
+            reset_on_close(self._stream)
+            self._journal.crashed(self.peer, error)
+        finally:
+            self._registry.remove(self)
+            ending = self._ending or Ending.CUT
+            self._journal.closed(self.peer, ending.value)
+
+    async def _converse(self) -> bytes | None:
+        """Answer until somebody ends it.
+
+        When it is the drain that ends it, the ending stays open and what was received at
+        that very moment is returned: within the scope its answer could be cancelled.
+        """
+        if self._settings.dialect.greeting:
+            await self._send(self._settings.dialect.greeting.encode())
+        while self._ending is None and not self._lifecycle.draining:
+            data: bytes | None = None
+            if self._protocol.awaits_quiet:
+                with trio.move_on_after(QUIET_PERIOD):
+                    data = await self._receive()
+            else:
+                data = await self._receive()
+            if self._lifecycle.draining:
+                return data
+            if data is None:
+                await self._answer(self._protocol.receive_quiet())
+            else:
+                await self._take(data)
+        return None
+
+    async def _finish_for_drain(self, data: bytes | None) -> None:
+        """Answer what had been sent when the drain began, and everything held."""
+        last = trio.current_time() + QUIET_PERIOD
+        while self._ending is None:
+            if data is not None:
+                await self._take(data)
+            data = None
+            with trio.CancelScope(deadline=last):
+                data = await self._receive()
+            if data is None:
+                await self._answer(self._protocol.receive_eof())
+                self._ending = self._ending or Ending.DRAINED
+
+    async def _receive(self) -> bytes:
+        self._receiving = True
+        data = await self._stream.receive_some(RECEIVE_SIZE)
+        self._receiving = False
+        return bytes(data)
+
+    async def _take(self, data: bytes) -> None:
+        """Answer a chunk, or the end of input."""
+        if data:
+            self._journal.received(self.peer, data)
+            await self._answer(self._protocol.receive_data(data))
+        else:
+            self._ending = Ending.EOF
+            await self._answer(self._protocol.receive_eof())
+
+    async def _answer(self, outputs: tuple[Output, ...]) -> None:
+        """Obey and reply in the order of the input, with one send."""
+        replies: list[bytes] = []
+        for output in outputs:
+            if isinstance(output, Request):
+                replies.append(self._obey(output))
+                if self._ending in (Ending.LEFT, Ending.SHUTDOWN):
+                    break  # nothing after a word that ends it is answered
+            else:
+                replies.append(output)
+        if reply := b"".join(replies):
+            await self._send(reply)
+
+    def _obey(self, request: Request) -> bytes:
+        """Do what a command asks for; return what is to be said about it."""
+        command, terminator = request.command, request.terminator
+        lines = [command.text]
+        if command.action is Action.LIST:
+            lines += self._registry.peers()
+        elif command.action is Action.DISCONNECT:
+            lines = self._leave(Ending.LEFT, command.text)
+        elif command.action is Action.SHUTDOWN:
+            if self._may_shut_down():
+                lines = self._leave(Ending.SHUTDOWN, command.text)
+                self._lifecycle.drain(self._journal.texts.drain_remote.format(peer=self.peer))
+            else:
+                lines = [SHUTDOWN_REFUSED]
+                self._journal.shutdown_refused(self.peer)
+        if not lines:
+            return b""
+        return (terminator or b"\n").join(map(str.encode, lines)) + terminator
+
+    def _leave(self, ending: Ending, farewell: str) -> list[str]:
+        """End at the client's word; a farewell is due if it is still there to read it."""
+        self._journal.leaving(self.peer)
+        gone = self._ending is Ending.EOF
+        self._ending = ending
+        return [] if gone else [farewell]
+
+    def _may_shut_down(self) -> bool:
+        allowed = self._settings.remote_shutdown
+        return allowed is RemoteShutdown.ANYWHERE or (
+            allowed is RemoteShutdown.LOOPBACK and self._trusted
+        )
+
+    async def _send(self, reply: bytes) -> None:
+        await self._stream.send_all(reply)
+        self._journal.replied(self.peer, reply)
+
+    async def _linger(self) -> None:
+        """Half-close, then discard input until the peer closes too, within bounds."""
+        with trio.move_on_after(LINGER_TIME):
+            await self._stream.send_eof()
+            room = LINGER_BYTES
+            while room > 0 and (discarded := await self._stream.receive_some(RECEIVE_SIZE)):
+                room -= len(discarded)
+
+
+def reset_on_close(stream: object) -> None:
+    """Make the close of a socket a reset: what it had to say is not waited for (socket(7))."""
+    if isinstance(stream, trio.SocketStream):
+        with contextlib.suppress(OSError):
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

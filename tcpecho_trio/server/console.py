@@ -1,0 +1,70 @@
+"""What is typed on the server's own terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tcpecho_trio.display import shown
+from tcpecho_trio.server.lifecycle import Lifecycle
+from tcpecho_trio.server.registry import Registry
+from tcpecho_trio.standard_input import LineReader
+from tcpecho_trio.texts import Texts
+
+CLOSE_WORDS = frozenset({"cerrarservidor", "cerrar servidor"})
+LIST_WORDS = frozenset({"listar"})
+HELP_WORDS = frozenset({"ayuda", "help"})
+
+
+class Console:
+    """Obeys the words of whoever sits at the server.
+
+    It ends at the end of its input (a closed stdin, ``/dev/null``, Ctrl-D), and the server
+    goes on.
+
+    Args:
+      fd: where the words come from.
+      say: takes each line of the answers.
+    """
+
+    def __init__(
+        self,
+        fd: int,
+        say: Callable[[str], None],
+        *,
+        texts: Texts,
+        lifecycle: Lifecycle,
+        registry: Registry,
+    ) -> None:
+        self._lines = LineReader(fd)
+        self._say = say
+        self._texts = texts
+        self._lifecycle = lifecycle
+        self._registry = registry
+
+    async def run(self, *, greet: bool = False) -> None:
+        """Read and obey until the input ends; `greet` tells a person about the words first."""
+        if greet:
+            self._say(self._texts.console_hint)
+        while (line := await self._lines.read_line()) is not None:
+            self.obey(line)
+
+    def obey(self, line: str) -> None:
+        """Do what one line says; case and surrounding blanks do not matter to a person."""
+        word = " ".join(line.split()).lower()
+        if word in CLOSE_WORDS:
+            self._lifecycle.drain(self._texts.drain_console)
+        elif word in LIST_WORDS:
+            self._list()
+        elif word in HELP_WORDS:
+            self._say(self._texts.console_help)
+        elif word:
+            self._say(self._texts.console_unknown.format(word=shown(line.strip())))
+
+    def _list(self) -> None:
+        peers = self._registry.peers()
+        if not peers:
+            self._say(self._texts.console_nobody)
+            return
+        self._say(self._texts.console_listing.format(count=len(peers)))
+        for peer in peers:
+            self._say(f"  {peer}")

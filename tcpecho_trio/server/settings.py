@@ -1,0 +1,37 @@
+"""What a server can be told to be; checked once, frozen afterwards."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from tcpecho_trio.dialects import STANDARD, Dialect
+
+
+class RemoteShutdown(enum.Enum):
+    """From where a client's SHUTDOWN command is obeyed."""
+
+    LOOPBACK = "loopback"
+    ANYWHERE = "anywhere"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A server's settings.
+
+    Args:
+      host: name or address to listen on; a name may stand for several addresses.
+      port: TCP port, 0 for any free one (the same on every address of `host`).
+      dialect: which words are commands.
+      drain_timeout: seconds that clients get to finish once the server drains. Ten is what
+        orchestrators leave comfortably inside their own thirty (Kubernetes'
+        ``terminationGracePeriodSeconds``).
+      remote_shutdown: from where a client may shut the server down.
+    """
+
+    host: str = "localhost"
+    port: int = 5000
+    dialect: Dialect = STANDARD
+    drain_timeout: float = 10.0
+    remote_shutdown: RemoteShutdown = RemoteShutdown.LOOPBACK

@@ -1,0 +1,316 @@
+"""What people read on a console, in Spanish (the default) and in English.
+
+The Spanish wording of the exercise's own lines is seed 000's, to the letter. A name in
+``{braces}`` is filled in by whoever says the line; the journal's lines are named after its
+events. What goes on the wire is not here but in :mod:`tcpecho_trio.dialects`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """Every line that is said on a console, in one language."""
+
+    # The server's journal, one field per event.
+    listening: str
+    connected: str
+    received: str
+    replied: str
+    leaving: str
+    closed: str
+    crashed: str
+    shutdown_refused: str
+    accept_failed: str
+    draining: str
+    cutting: str
+    stopped: str
+    more_messages: str
+    lines_lost: str
+
+    # Why a connection was closed.
+    ended_left: str
+    ended_eof: str
+    ended_drained: str
+    ended_reset: str
+    ended_cut: str
+    ended_crashed: str
+    ended_shutdown: str
+
+    # Why the server drains.
+    drain_console: str
+    drain_signal: str
+    drain_remote: str
+
+    # The server's console.
+    console_hint: str
+    console_nobody: str
+    console_listing: str
+    console_help: str
+    console_unknown: str
+
+    # The client.
+    client_connected: str
+    client_prompt: str
+    client_reply: str
+    client_leaving: str
+    client_server_gone: str
+    client_input_lost: str
+    client_interrupted: str
+
+    # The demo.
+    demo_server: str
+    demo_client: str
+    demo_first: str
+    demo_second: str
+    demo_end: str
+
+    # Errors, one line each: what happened, and what to do.
+    error: str
+    port_taken: str
+    port_forbidden: str
+    cannot_listen: str
+    unknown_host: str
+    connection_refused: str
+    cannot_connect: str
+    connection_broke: str
+
+    # The command line.
+    cli_about: str
+    cli_about_serve: str
+    cli_about_client: str
+    cli_about_demo: str
+    cli_host: str
+    cli_host_client: str
+    cli_port: str
+    cli_port_client: str
+    cli_dialect: str
+    cli_dialect_client: str
+    cli_lang: str
+    cli_drain_timeout: str
+    cli_remote_shutdown: str
+    cli_log_format: str
+    cli_quiet: str
+    cli_no_console: str
+    cli_message: str
+    cli_one_line: str
+    cli_version: str
+    cli_help: str
+    cli_usage: str
+    cli_options: str
+    cli_options_metavar: str
+    cli_commands_metavar: str
+    cli_default: str
+    cli_commands: str
+    cli_hint: str
+
+
+SPANISH = Texts(
+    listening="Servidor TCP activo en {address} y esperando conexiones...",
+    connected="[{peer}] Cliente conectado",
+    received="[{peer}] Mensaje recibido: {text}",
+    replied="[{peer}] Respuesta enviada: {text}",
+    leaving="[{peer}] Cliente solicitó desconexión. Cerrando conexión...",
+    closed="[{peer}] Conexión terminada: {reason}",
+    crashed="[{peer}] Error interno del servidor (por favor, repórtalo):\n{traceback}",
+    shutdown_refused="[{peer}] Apagado remoto rechazado",
+    accept_failed="No se pueden aceptar conexiones por ahora: {error}",
+    draining="Cerrando el servidor ({reason}): clientes conectados: {clients}...",
+    cutting="Cerrando el servidor sin esperar a nadie más...",
+    stopped="Servidor detenido.",
+    more_messages="… y {count} mensajes más",
+    lines_lost="… {count} líneas perdidas: esta salida no avanzaba",
+    ended_left="el cliente se despidió",
+    ended_eof="el cliente cerró",
+    ended_drained="el servidor se cierra",
+    ended_reset="el cliente se perdió",
+    ended_cut="cortada",
+    ended_crashed="error interno",
+    ended_shutdown="el cliente apagó el servidor",
+    drain_console="pedido en la consola",
+    drain_signal="señal {name}",
+    drain_remote="pedido por {peer}",
+    console_hint="Escribe «cerrarservidor» para terminar, «ayuda» para ver más.",
+    console_nobody="No hay clientes conectados.",
+    console_listing="Clientes conectados: {count}",
+    console_help=(
+        "cerrarservidor   cierra todas las sesiones y termina\n"
+        "listar           muestra quién está conectado\n"
+        "ayuda            muestra estas palabras"
+    ),
+    console_unknown="No conozco «{word}». Escribe «ayuda» para ver las palabras.",
+    client_connected="Cliente conectado al servidor en {address}",
+    client_prompt="Ingresa un mensaje: ",
+    client_reply="Respuesta del servidor: {text}",
+    client_leaving="Solicitando desconexión del servidor...",
+    client_server_gone="El servidor cerró la conexión.",
+    client_input_lost="El servidor cerró la conexión antes de recibir toda la entrada.",
+    client_interrupted="Interrumpido.",
+    demo_server="servidor",
+    demo_client="cliente",
+    demo_first="1. MENSAJE ESTÁNDAR",
+    demo_second="2. DESCONEXIÓN",
+    demo_end="Las dos pruebas del ejercicio pasaron.",
+    error="Error: {message}",
+    port_taken=(
+        "el puerto {port} de {host} ya está en uso. Cierra el otro programa"
+        " o elige otro puerto: --port {other} (0 busca uno libre)."
+    ),
+    port_forbidden=(
+        "no hay permiso para escuchar en {host}:{port}."
+        " Elige un puerto a partir de 1024: --port {other}."
+    ),
+    cannot_listen="no se puede escuchar en {host}:{port}: {reason}. Revisa --host y --port.",
+    unknown_host="no se encuentra el servidor «{host}». Revisa --host.",
+    connection_refused=(
+        "nadie escucha en {host}:{port}."
+        " ¿Está encendido el servidor? python -m tcpecho_trio serve --port {port}"
+    ),
+    cannot_connect="no se puede conectar a {host}:{port}: {reason}. Revisa --host y --port.",
+    connection_broke="la conexión con {host}:{port} se cortó: {reason}.",
+    cli_about=(
+        "Servidor TCP que responde en MAYÚSCULAS y cierra con DESCONEXION, y su cliente.\n\n"
+        "Cada opción también se lee del entorno: TCPECHO_SERVE_PORT, TCPECHO_CLIENT_HOST..."
+    ),
+    cli_about_serve=(
+        "Enciende el servidor.\n\n"
+        "Termina con «cerrarservidor» en su consola o con Ctrl-C; una segunda señal no espera a nadie."
+    ),
+    cli_about_client=(
+        "Conversa con un servidor.\n\n"
+        "En una terminal pide mensajes; en una tubería envía la entrada y escribe las respuestas;"
+        " con -m hace una pregunta y termina.\n\n"
+        "Código de salida: 0 bien, 1 no se pudo conectar o se cortó, 2 mal uso."
+    ),
+    cli_about_demo="Muestra las dos pruebas manuales del ejercicio.",
+    cli_host="Dirección en la que escucha.",
+    cli_host_client="Dirección del servidor.",
+    cli_port="Puerto en el que escucha; 0 busca uno libre.",
+    cli_port_client="Puerto del servidor.",
+    cli_dialect="Qué palabras son órdenes.",
+    cli_dialect_client="Qué palabras entiende el servidor.",
+    cli_lang="Idioma de la consola.",
+    cli_drain_timeout="Segundos que se espera a los clientes al cerrar el servidor.",
+    cli_remote_shutdown="Desde dónde se obedece el apagado remoto.",
+    cli_log_format="Relato para una persona, o un objeto JSON por línea.",
+    cli_quiet="No contar cada mensaje.",
+    cli_no_console="No leer órdenes de la terminal.",
+    cli_message="Envía este mensaje, escribe la respuesta y termina. Se puede repetir.",
+    cli_one_line="un mensaje es una sola línea; repite -m para enviar varias",
+    cli_version="Muestra la versión y termina.",
+    cli_help="Muestra esta ayuda y termina.",
+    cli_usage="Uso: ",
+    cli_options="Opciones",
+    cli_options_metavar="[OPCIONES]",
+    cli_commands_metavar="ORDEN [OPCIONES]...",
+    cli_default="[por defecto: ",
+    cli_commands="Órdenes",
+    cli_hint="Prueba: {command} --help",
+)
+
+ENGLISH = Texts(
+    listening="TCP server listening on {address} and waiting for connections...",
+    connected="[{peer}] Client connected",
+    received="[{peer}] Message received: {text}",
+    replied="[{peer}] Reply sent: {text}",
+    leaving="[{peer}] Client asked to disconnect. Closing connection...",
+    closed="[{peer}] Connection ended: {reason}",
+    crashed="[{peer}] Internal server error (please report it):\n{traceback}",
+    shutdown_refused="[{peer}] Remote shutdown refused",
+    accept_failed="Cannot accept connections for now: {error}",
+    draining="Closing the server ({reason}): clients connected: {clients}...",
+    cutting="Closing the server without waiting for anybody else...",
+    stopped="Server stopped.",
+    more_messages="… and {count} more messages",
+    lines_lost="… {count} lines lost: this output was not moving",
+    ended_left="the client said goodbye",
+    ended_eof="the client closed",
+    ended_drained="the server is closing",
+    ended_reset="the client was lost",
+    ended_cut="cut",
+    ended_crashed="internal error",
+    ended_shutdown="the client shut the server down",
+    drain_console="asked for on the console",
+    drain_signal="signal {name}",
+    drain_remote="asked for by {peer}",
+    console_hint="Type “cerrarservidor” to finish, “ayuda” for more.",
+    console_nobody="No clients connected.",
+    console_listing="Clients connected: {count}",
+    console_help=(
+        "cerrarservidor   closes every session and finishes\n"
+        "listar           shows who is connected\n"
+        "ayuda            shows these words"
+    ),
+    console_unknown="I don't know “{word}”. Type “ayuda” for the words.",
+    client_connected="Client connected to the server at {address}",
+    client_prompt="Type a message: ",
+    client_reply="Reply from the server: {text}",
+    client_leaving="Asking the server to disconnect...",
+    client_server_gone="The server closed the connection.",
+    client_input_lost="The server closed the connection before it had all of the input.",
+    client_interrupted="Interrupted.",
+    demo_server="server",
+    demo_client="client",
+    demo_first="1. STANDARD MESSAGE",
+    demo_second="2. DISCONNECTION",
+    demo_end="Both tests of the exercise passed.",
+    error="Error: {message}",
+    port_taken=(
+        "port {port} of {host} is already in use. Close the other program"
+        " or choose another port: --port {other} (0 finds a free one)."
+    ),
+    port_forbidden=(
+        "not allowed to listen on {host}:{port}. Choose a port from 1024 up: --port {other}."
+    ),
+    cannot_listen="cannot listen on {host}:{port}: {reason}. Check --host and --port.",
+    unknown_host="the server “{host}” cannot be found. Check --host.",
+    connection_refused=(
+        "nobody listens on {host}:{port}."
+        " Is the server running? python -m tcpecho_trio serve --port {port}"
+    ),
+    cannot_connect="cannot connect to {host}:{port}: {reason}. Check --host and --port.",
+    connection_broke="the connection to {host}:{port} broke: {reason}.",
+    cli_about=(
+        "A TCP server that answers in UPPER CASE and closes on DESCONEXION, and its client.\n\n"
+        "Every option is read from the environment too: TCPECHO_SERVE_PORT, TCPECHO_CLIENT_HOST..."
+    ),
+    cli_about_serve=(
+        "Run the server.\n\nIt ends on “cerrarservidor” on its console or on Ctrl-C; a second"
+        " signal waits for nobody."
+    ),
+    cli_about_client=(
+        "Talk to a server.\n\nAt a terminal it asks for messages; in a pipe it sends its input and"
+        " writes the replies; with -m it asks once and ends.\n\n"
+        "Exit code: 0 done, 1 could not connect or the connection broke, 2 wrong usage."
+    ),
+    cli_about_demo="Show the exercise's two manual tests.",
+    cli_host="Address to listen on.",
+    cli_host_client="The server's address.",
+    cli_port="Port to listen on; 0 finds a free one.",
+    cli_port_client="The server's port.",
+    cli_dialect="Which words are commands.",
+    cli_dialect_client="Which words the server understands.",
+    cli_lang="Language of the console.",
+    cli_drain_timeout="Seconds to wait for the clients when the server closes.",
+    cli_remote_shutdown="From where a remote shutdown is obeyed.",
+    cli_log_format="Told to a person, or one JSON object a line.",
+    cli_quiet="Do not tell of each message.",
+    cli_no_console="Do not read commands from the terminal.",
+    cli_message="Send this message, write the reply and end. Can be repeated.",
+    cli_one_line="a message is one line; repeat -m to send several",
+    cli_version="Show the version and exit.",
+    cli_help="Show this message and exit.",
+    cli_usage="Usage: ",
+    cli_options="Options",
+    cli_options_metavar="[OPTIONS]",
+    cli_commands_metavar="COMMAND [OPTIONS]...",
+    cli_default="[default: ",
+    cli_commands="Commands",
+    cli_hint="Try: {command} --help",
+)
+
+LANGUAGES: Mapping[str, Texts] = MappingProxyType({"es": SPANISH, "en": ENGLISH})

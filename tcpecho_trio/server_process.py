@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 
 import click
 import trio
@@ -66,12 +67,18 @@ async def run_server(
         async with trio.open_nursery() as surroundings:
             surroundings.start_soon(outlet.run)
             surroundings.start_soon(obey_signals, arriving)
-            if console:
-                surroundings.start_soon(obey_console)
             try:
-                await serve(settings, lifecycle=lifecycle, registry=registry, journal=journal)
+                await surroundings.start(
+                    partial(
+                        serve, settings, lifecycle=lifecycle, registry=registry, journal=journal
+                    )
+                )
             except TcpEchoError as error:
                 failure = error  # raised below, where no nursery wraps it
+            else:
+                if console:
+                    surroundings.start_soon(obey_console)
+                await lifecycle.wait_stopped()
             await outlet.flush()
             surroundings.cancel_scope.cancel()
     if failure is not None:

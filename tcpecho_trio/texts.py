@@ -178,7 +178,8 @@ SPANISH = Texts(
     ),
     cli_about_serve=(
         "Enciende el servidor.\n\n"
-        "Termina con «cerrarservidor» en su consola o con Ctrl-C; una segunda señal no espera a nadie."
+        "Termina con «cerrarservidor» en su consola o con Ctrl-C;"
+        " una segunda señal no espera a nadie."
     ),
     cli_about_client=(
         "Conversa con un servidor.\n\n"

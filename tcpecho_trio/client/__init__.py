@@ -157,11 +157,9 @@ class Client:
                 data = await self._stream.receive_some(RECEIVE_SIZE)
             except trio.BrokenResourceError as error:
                 raise self._broken(error) from error
-            if self._greeting:
-                data = self._without_greeting(data)
-                if data is None:
-                    continue
-            return bytes(data)
+            text = self._without_greeting(data) if self._greeting else bytes(data)
+            if text is not None:
+                return text
 
     def _without_greeting(self, data: bytes | bytearray) -> bytes | None:
         """What is left of the first bytes; None while they may all be the greeting."""

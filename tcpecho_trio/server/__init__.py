@@ -14,6 +14,7 @@ connected ones finish; that is why the clients do not live in serve_tcp's own nu
 from __future__ import annotations
 
 import errno
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
@@ -61,7 +62,9 @@ async def serve(
     )
     async with trio.open_nursery() as watching:
         async with trio.open_nursery() as connections:
-            watching.start_soon(_cut_when_told, lifecycle, journal, connections.cancel_scope)
+            # The watcher outlives the scope it is given; by then there is nothing to cancel.
+            scope = connections.cancel_scope
+            watching.start_soon(_cut_when_told, lifecycle, journal, scope)  # noqa: ASYNC111
             async with trio.open_nursery() as accepting:
                 try:
                     listeners = await _listen(accepting, connections, handler, settings)
@@ -78,16 +81,16 @@ async def serve(
             for client in registry:
                 client.drain()
         watching.cancel_scope.cancel()
-    lifecycle.stop()
     if failure is not None:
         raise CannotListen.because(failure, settings.host, settings.port) from failure
     journal.stopped()
+    lifecycle.stop()
 
 
 async def _listen(
     accepting: trio.Nursery,
     connections: trio.Nursery,
-    handler: partial[object],
+    handler: Callable[[trio.SocketStream], Awaitable[None]],
     settings: Settings,
 ) -> list[trio.SocketListener]:
     """Start accepting on every address of the host, on one port.

@@ -208,9 +208,10 @@ class Connection:
 
     async def _receive(self) -> bytes:
         self._receiving = True
-        data = await self._stream.receive_some(RECEIVE_SIZE)
-        self._receiving = False
-        return bytes(data)
+        try:
+            return bytes(await self._stream.receive_some(RECEIVE_SIZE))
+        finally:
+            self._receiving = False  # from here on a drain must not cancel the answer
 
     async def _take(self, data: bytes) -> None:
         """Answer a chunk, or the end of input."""

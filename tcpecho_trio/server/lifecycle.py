@@ -38,6 +38,7 @@ class Lifecycle:
         """Who asked for the drain first, in words for a person."""
         self._drain = trio.Event()
         self._cut = trio.Event()
+        self._stop = trio.Event()
         self._signalled = False
 
     @property
@@ -71,6 +72,7 @@ class Lifecycle:
     def stop(self) -> None:
         """Nothing is left. Said by the one who ran the server."""
         self.phase = Phase.STOPPED
+        self._stop.set()
 
     async def wait_draining(self) -> None:
         """Sleep until the drain begins."""
@@ -79,3 +81,7 @@ class Lifecycle:
     async def wait_cut(self) -> None:
         """Sleep until somebody asks for an end at once."""
         await self._cut.wait()
+
+    async def wait_stopped(self) -> None:
+        """Sleep until nothing is left."""
+        await self._stop.wait()

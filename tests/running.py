@@ -1,0 +1,91 @@
+"""A server inside a test: its listeners, what its journal told, and connections to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import trio
+
+from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
+from tcpecho_trio.texts import ENGLISH
+
+
+@dataclass
+class Told:
+    """A teller that remembers the events, and lets a test wait for one."""
+
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    _more: trio.Event = field(default_factory=trio.Event)
+
+    def __call__(self, event: str, **fields: Any) -> None:
+        self.events.append((event, fields))
+        self._more.set()
+        self._more = trio.Event()
+
+    def named(self, name: str) -> list[dict[str, Any]]:
+        return [fields for event, fields in self.events if event == name]
+
+    async def wait_for(self, name: str, count: int = 1) -> list[dict[str, Any]]:
+        while len(self.named(name)) < count:
+            await self._more.wait()
+        return self.named(name)
+
+
+@dataclass
+class Running:
+    """A server in this process."""
+
+    port: int
+    lifecycle: Lifecycle
+    registry: Registry
+    told: Told
+
+    async def connect(self) -> trio.SocketStream:
+        return await trio.open_tcp_stream("127.0.0.1", self.port)
+
+    async def ask(self, data: bytes) -> bytes:
+        """One connection: send, half-close, and everything that comes back."""
+        async with await self.connect() as stream:
+            await stream.send_all(data)
+            await stream.send_eof()
+            return await read_all(stream)
+
+
+@asynccontextmanager
+async def running_server(settings: Settings | None = None) -> AsyncGenerator[Running, None]:
+    """A server on a free port; at the end it is drained, and must end by itself."""
+    settings = replace(settings or Settings(), host="127.0.0.1", port=0)
+    lifecycle, registry, told = Lifecycle(), Registry(), Told()
+    journal = Journal(told, ENGLISH)
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(
+            partial(serve, settings, lifecycle=lifecycle, registry=registry, journal=journal)
+        )
+        port = listeners[0].socket.getsockname()[1]
+        yield Running(port, lifecycle, registry, told)
+        lifecycle.drain("end of the test")
+        await lifecycle.wait_stopped()
+    assert registry.accepted == registry.closed
+    assert len(told.named("connected")) == len(told.named("closed")) == registry.accepted
+
+
+async def read_all(stream: trio.abc.ReceiveStream) -> bytes:
+    """Everything until the peer closes."""
+    received = b""
+    while data := await stream.receive_some():
+        received += data
+    return received
+
+
+async def read_exactly(stream: trio.abc.ReceiveStream, size: int) -> bytes:
+    """That many bytes, however they are cut."""
+    received = b""
+    while len(received) < size:
+        data = await stream.receive_some(size - len(received))
+        assert data, f"closed after {received!r}"
+        received += data
+    return received

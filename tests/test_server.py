@@ -1,0 +1,209 @@
+"""The whole server over real sockets: accepting, isolation, draining, cutting."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from functools import partial
+
+import pytest
+import trio
+
+from tcpecho_trio.dialects import ADMIN
+from tcpecho_trio.errors import CannotListen
+from tcpecho_trio.server import Journal, Lifecycle, Phase, Registry, Settings, serve
+from tcpecho_trio.texts import ENGLISH
+from tests.running import Told, read_all, read_exactly, running_server
+
+RESET = struct.pack("ii", 1, 0)
+
+
+async def test_line_and_unframed_clients_talk_on_one_port_at_the_same_time() -> None:
+    async with running_server() as server:
+        async with await server.connect() as lines, await server.connect() as unframed:
+            await lines.send_all(b"hola\r\n")
+            await unframed.send_all("año".encode())
+            assert await read_exactly(lines, 6) == b"HOLA\r\n"
+            assert await read_exactly(unframed, 4) == "AÑO".encode()
+            await unframed.send_all(b"DESCONEXION")
+            assert await read_all(unframed) == "Conexión cerrada".encode()
+            await lines.send_all(b"DESCONEXION\r\n")
+            assert await read_all(lines) == "Conexión cerrada\r\n".encode()
+
+
+async def test_typing_a_character_at_a_time_ends_in_a_farewell() -> None:
+    async with running_server() as server, await server.connect() as stream:
+        for byte in b"DESCONEXION":
+            await stream.send_all(bytes([byte]))
+            assert await read_exactly(stream, 1) == bytes([byte])
+        await stream.send_all(b"\r\n")
+        assert await read_all(stream) == "Conexión cerrada\r\n".encode()
+
+
+async def test_the_server_goes_on_after_a_client_has_left() -> None:
+    async with running_server() as server:
+        for _ in range(3):
+            assert await server.ask(b"hola\nDESCONEXION\n") == "HOLA\nConexión cerrada\n".encode()
+
+
+async def test_a_client_that_resets_costs_nobody_else() -> None:
+    async with running_server() as server, await server.connect() as polite:
+        for sent in (b"", b"hola", b"hola\n" * 1000):
+            rude = await server.connect()
+            await rude.send_all(sent) if sent else None
+            rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            await rude.aclose()
+        await polite.send_all(b"hola\n")
+        assert await read_exactly(polite, 5) == b"HOLA\n"
+        await server.told.wait_for("closed", 3)
+
+
+async def test_a_reset_before_accept_goes_unnoticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The kernel still hands such a connection over; only its peer cannot be named any more.
+    def nobody(sock: object) -> object:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    async with running_server() as server:
+        with monkeypatch.context() as patched:
+            patched.setattr("trio.socket.SocketType.getpeername", nobody, raising=False)
+            patched.setattr("trio._socket._SocketType.getpeername", nobody)
+            assert await server.ask(b"") == b""
+        assert server.registry.accepted == 0
+        assert await server.ask(b"hola") == b"HOLA"
+
+
+async def test_replies_are_not_lost_when_the_close_finds_unread_input() -> None:
+    async with running_server() as server, await server.connect() as stream:
+        text = b"x" * 999 + b"\n"
+        unread = b"unread\n" * 5000
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stream.send_all, text * 1000 + b"DESCONEXION\n" + unread)
+            received = await read_all(stream)
+        assert received == text.upper() * 1000 + "Conexión cerrada\n".encode()
+
+
+async def test_the_drain_refuses_new_clients_and_finishes_the_old_ones() -> None:
+    async with running_server() as server:
+        idle, busy = await server.connect(), await server.connect()
+        await busy.send_all(b"hola\n")
+        assert await read_exactly(busy, 5) == b"HOLA\n"
+        await server.told.wait_for("connected", 2)
+        await busy.send_all(b"adios\n")
+        server.lifecycle.drain("test")
+        assert await read_all(busy) == b"ADIOS\n"
+        assert await read_all(idle) == b""
+        with pytest.raises(OSError, match="(?i)connect"):
+            await server.connect()
+        await idle.aclose()
+        await busy.aclose()
+
+
+async def test_a_client_that_never_reads_is_cut_at_the_drain_timeout() -> None:
+    async with running_server(Settings(drain_timeout=0.2)) as server:
+        stuck = await server.connect()
+        await fill(stuck)
+        server.lifecycle.drain("test")
+        await server.lifecycle.wait_stopped()
+        assert [closed["reason"] for closed in server.told.named("closed")] == ["cut"]
+        with pytest.raises(trio.BrokenResourceError):  # what is cut is reset
+            await read_all(stuck)
+        await stuck.aclose()
+
+
+async def test_a_second_signal_cuts_at_once() -> None:
+    async with running_server(Settings(drain_timeout=3600)) as server:
+        stuck = await server.connect()
+        await fill(stuck)
+        server.lifecycle.signal("first")
+        assert server.lifecycle.phase is Phase.DRAINING
+        server.lifecycle.signal("second")
+        await server.lifecycle.wait_stopped()
+        assert len(server.told.named("draining")) == len(server.told.named("cutting")) == 1
+        await stuck.aclose()
+
+
+async def fill(stream: trio.SocketStream) -> None:
+    """Send and never read, until the server has stopped reading too."""
+    while True:
+        with trio.move_on_after(0.2) as waiting:
+            await stream.send_all(b"hola\n" * 10_000)
+        if waiting.cancelled_caught:
+            return
+
+
+async def test_one_drain_however_many_ask_for_it() -> None:
+    async with running_server(Settings(dialect=ADMIN)) as server, await server.connect() as admin:
+        await read_exactly(admin, len(ADMIN.greeting.encode()))
+        await admin.send_all(b"DESCONEXION\n")
+        server.lifecycle.drain("console")
+        server.lifecycle.signal("SIGTERM")
+        assert await read_all(admin) == "SERVIDOR CERRÁNDOSE...\n".encode()
+        await server.lifecycle.wait_stopped()
+        assert len(server.told.named("draining")) == 1
+        assert server.told.named("cutting") == []
+
+
+async def test_the_remote_word_drains_the_whole_server() -> None:
+    async with running_server(Settings(dialect=ADMIN)) as server, await server.connect() as other:
+        reply = await server.ask(b"DESCONEXION\nnever answered\n")
+        assert reply == (ADMIN.greeting + "SERVIDOR CERRÁNDOSE...\n").encode()
+        assert await read_all(other) == ADMIN.greeting.encode()
+        await server.lifecycle.wait_stopped()
+
+
+async def test_a_drain_of_nobody_is_at_once() -> None:
+    async with running_server(Settings(drain_timeout=3600)) as server:
+        server.lifecycle.drain("test")
+        await server.lifecycle.wait_stopped()
+
+
+async def test_cancelling_serve_cuts_everybody() -> None:
+    async with trio.open_nursery() as nursery:
+        lifecycle, registry, told = Lifecycle(), Registry(), Told()
+        server = partial(serve, Settings(host="127.0.0.1", port=0))
+        (listener,) = await nursery.start(
+            partial(server, lifecycle=lifecycle, registry=registry, journal=Journal(told, ENGLISH))
+        )
+        stream = await trio.open_tcp_stream(*listener.socket.getsockname())
+        await told.wait_for("connected")
+        nursery.cancel_scope.cancel()
+    assert [closed["reason"] for closed in told.named("closed")] == ["cut"]
+    await stream.aclose()
+
+
+async def test_a_free_port_is_the_same_on_every_address_of_the_host() -> None:
+    async with trio.open_nursery() as nursery:
+        told = Told()
+        server = partial(serve, Settings(host="localhost", port=0), registry=Registry())
+        listeners = await nursery.start(
+            partial(server, lifecycle=Lifecycle(), journal=Journal(told, ENGLISH))
+        )
+        ports = {listener.socket.getsockname()[1] for listener in listeners}
+        assert len(ports) == 1
+        assert told.named("listening") == [{"address": f"localhost:{ports.pop()}"}]
+        nursery.cancel_scope.cancel()
+
+
+async def unstarted(settings: Settings) -> CannotListen:
+    with pytest.raises(CannotListen) as caught:
+        await serve(
+            settings,
+            lifecycle=Lifecycle(),
+            registry=Registry(),
+            journal=Journal(Told(), ENGLISH),
+        )
+    return caught.value
+
+
+async def test_a_taken_port_is_said_with_what_to_do() -> None:
+    async with running_server() as server:
+        error = await unstarted(Settings(host="127.0.0.1", port=server.port))
+        assert error.message == "port_taken"
+        assert str(server.port) in str(error)
+        assert f"--port {server.port + 1}" in str(error)
+
+
+async def test_a_host_that_is_not_ours_is_said_with_what_to_do() -> None:
+    assert (await unstarted(Settings(host="192.0.2.1"))).message == "cannot_listen"
+    assert (await unstarted(Settings(host="nobody.invalid"))).message == "unknown_host"

@@ -45,9 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, click.UsageError) and error.ctx is not None:
             click.echo(texts.cli_hint.format(command=error.ctx.command_path), err=True)
         return error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        _complain(texts, texts.client_interrupted)
-        return 1
     except BrokenPipeError:  # whoever read our output has left: nothing to say, nobody to hear
         _discard_output()
         return 1
@@ -168,12 +165,13 @@ def _run(main: Coroutine[Any, Any, Any]) -> Any:
 
     try:
         return trio.run(body)
-    except BaseExceptionGroup as group:
-        causes = _leaves(group)
-        for kind in (KeyboardInterrupt, TcpEchoError, BrokenPipeError):
-            for cause in causes:
-                if isinstance(cause, kind) and all(isinstance(c, kind) for c in causes):
-                    raise cause from group
+    except BaseException as error:
+        causes = _leaves(error)
+        if any(isinstance(cause, KeyboardInterrupt) for cause in causes):
+            raise TcpEchoError("client_interrupted") from error
+        for kind in (TcpEchoError, BrokenPipeError):
+            if all(isinstance(cause, kind) for cause in causes):
+                raise causes[0] from error
         raise
 
 

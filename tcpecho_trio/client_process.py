@@ -68,7 +68,7 @@ async def _stream(client: Client, messages: Sequence[str]) -> None:
     sink: Sink = TerminalSink(_write) if os.isatty(1) else DescriptorSink(1)
     waiting = [f"{message}\n".encode("utf-8", "surrogateescape") for message in messages]
 
-    async def next_message() -> bytes:  # noqa: ASYNC124  a Source is asynchronous
+    async def next_message() -> bytes:
         return waiting.pop(0) if waiting else b""
 
     async def next_chunk() -> bytes:

@@ -1,5 +1,9 @@
 """What every test shares."""
 
+import shutil
+import subprocess
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # No deadline: these machines are shared, and speed is the benchmarks' business.
@@ -7,3 +11,12 @@ settings.register_profile(
     "everyday", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("thorough", settings.get_profile("everyday"), max_examples=20_000)
+
+
+@pytest.fixture
+def which_nc() -> str:
+    """The path of an nc that can half-close (OpenBSD's)."""
+    nc = shutil.which("nc")
+    if nc is None or b"-N" not in subprocess.run([nc, "-h"], capture_output=True).stderr:
+        pytest.skip("OpenBSD nc is not installed")
+    return nc

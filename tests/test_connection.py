@@ -61,7 +61,7 @@ async def served(
     told = Told()
     lifecycle, registry = Lifecycle(), Registry()
     connection = Connection(
-        theirs,  # type: ignore[arg-type]
+        theirs,
         peer="peer:1",
         trusted=trusted,
         settings=settings,
@@ -272,7 +272,7 @@ async def test_a_failing_handler_is_our_bug_and_costs_nobody_else(
     ours, theirs = memory_stream_pair()
     told = Told()
     connection = Connection(
-        theirs,  # type: ignore[arg-type]
+        theirs,
         peer="peer:1",
         trusted=True,
         settings=Settings(dialect=ADMIN),

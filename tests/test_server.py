@@ -20,16 +20,19 @@ RESET = struct.pack("ii", 1, 0)
 
 
 async def test_line_and_unframed_clients_talk_on_one_port_at_the_same_time() -> None:
-    async with running_server() as server:
-        async with await server.connect() as lines, await server.connect() as unframed:
-            await lines.send_all(b"hola\r\n")
-            await unframed.send_all("año".encode())
-            assert await read_exactly(lines, 6) == b"HOLA\r\n"
-            assert await read_exactly(unframed, 4) == "AÑO".encode()
-            await unframed.send_all(b"DESCONEXION")
-            assert await read_all(unframed) == "Conexión cerrada".encode()
-            await lines.send_all(b"DESCONEXION\r\n")
-            assert await read_all(lines) == "Conexión cerrada\r\n".encode()
+    async with (
+        running_server() as server,
+        await server.connect() as lines,
+        await server.connect() as unframed,
+    ):
+        await lines.send_all(b"hola\r\n")
+        await unframed.send_all("año".encode())
+        assert await read_exactly(lines, 6) == b"HOLA\r\n"
+        assert await read_exactly(unframed, 4) == "AÑO".encode()
+        await unframed.send_all(b"DESCONEXION")
+        assert await read_all(unframed) == "Conexión cerrada".encode()
+        await lines.send_all(b"DESCONEXION\r\n")
+        assert await read_all(lines) == "Conexión cerrada\r\n".encode()
 
 
 async def test_typing_a_character_at_a_time_ends_in_a_farewell() -> None:
@@ -93,7 +96,7 @@ async def test_the_drain_refuses_new_clients_and_finishes_the_old_ones() -> None
         server.lifecycle.drain("test")
         assert await read_all(busy) == b"ADIOS\n"
         assert await read_all(idle) == b""
-        with pytest.raises(OSError, match="(?i)connect"):
+        with pytest.raises(OSError, match=r"(?i)connect"):
             await server.connect()
         await idle.aclose()
         await busy.aclose()

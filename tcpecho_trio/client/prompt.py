@@ -77,7 +77,7 @@ class Conversation:
                     return
             command = self._client.command_in(line)
             self._leaving = command is not None and command.leaves
-            self._listing = False
+            self._listing = command is not None and command.action is Action.LIST
             self._answered = trio.Event()
             if self._leaving:
                 self._write(f"{self._texts.client_leaving}\n")
@@ -88,9 +88,9 @@ class Conversation:
                 if self._leaving:  # not refused
                     return
             await self._answered.wait()
-            if command is not None and command.action is Action.LIST:
-                self._listing = True
+            if self._listing:
                 await trio.sleep(LIST_GAP)
+                self._listing = False
 
     async def _ask_for_line(self) -> str | None:
         """What is typed next; None when nothing will be typed any more."""
@@ -122,8 +122,9 @@ class Conversation:
         conversation.cancel()
 
     def _show(self, line: str) -> None:
-        told = line if self._listing else self._texts.client_reply.format(text=line)
-        if self._prompting and not self._listing:  # it came late, or unasked
+        more_of_list = self._listing and self._answered.is_set()
+        told = line if more_of_list else self._texts.client_reply.format(text=line)
+        if self._prompting:  # it came late, or unasked
             self._write(f"\n{told}\n{self._texts.client_prompt}")
         else:
             self._write(f"{told}\n")

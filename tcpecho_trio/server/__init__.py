@@ -64,7 +64,7 @@ async def serve(
         async with trio.open_nursery() as connections:
             # The watcher outlives the scope it is given; by then there is nothing to cancel.
             scope = connections.cancel_scope
-            watching.start_soon(_cut_when_told, lifecycle, journal, scope)  # noqa: ASYNC111
+            watching.start_soon(_cut_when_told, lifecycle, journal, scope)
             async with trio.open_nursery() as accepting:
                 try:
                     listeners = await _listen(accepting, connections, handler, settings)

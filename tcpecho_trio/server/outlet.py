@@ -67,22 +67,25 @@ class Outlet:
             await self._filled.wait()
             while self._queue:
                 batch, self._queue = self._queue, []
-                await trio.to_thread.run_sync(
-                    self._write, b"".join(batch), len(batch), abandon_on_cancel=True
+                written = await trio.to_thread.run_sync(
+                    self._write, b"".join(batch), abandon_on_cancel=True
                 )
                 # Only what has left makes room: a stalled output fills the queue once.
                 self._size -= sum(map(len, batch))
-                if self._dropped:
+                if not written:
+                    self._dropped += len(batch)
+                elif self._dropped:
                     dropped, self._dropped = self._dropped, 0
                     self.put(self._lost(dropped))
             self._filled = trio.Event()
             self._emptied.set()
 
-    def _write(self, data: bytes, lines: int) -> None:
+    def _write(self, data: bytes) -> bool:
         """Write it all; a full disk or a reader that left costs these lines, no more."""
         view = memoryview(data)
         try:
             while view:
                 view = view[os.write(self._fd, view) :]
         except OSError:
-            self._dropped += lines
+            return False
+        return True

@@ -1,0 +1,59 @@
+"""The arrows of the house: who may import whom."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import tcpecho_trio
+
+PACKAGE = Path(tcpecho_trio.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# From the ground up; a room imports only from lower storeys or from its own.
+STOREYS = [
+    {"texts", "dialects", "display", "addresses", "__init__"},
+    {"protocol", "errors", "standard_input"},
+    {"server", "client"},
+    {"demo", "server_process", "client_process", "translated"},
+    {"cli"},
+    {"__main__"},
+]
+
+
+def room(module: str) -> str:
+    """tcpecho_trio.server.journal → server."""
+    return [*module.split("."), "__init__"][1]
+
+
+def imports(file: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= set(names if node.module == "tcpecho_trio" else [node.module])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def storey(name: str) -> int:
+    return next(number for number, rooms in enumerate(STOREYS) if name in rooms)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_point_downwards(file: Path) -> None:
+    here = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for module in imports(file):
+        if module.split(".")[0] == "tcpecho_trio":
+            there = room(module)
+            there = "__init__" if there.startswith("__") else there
+            assert there == here or storey(there) < storey(here), f"{here} imports {module}"
+
+
+@pytest.mark.parametrize("name", ["protocol", "dialects", "texts", "display", "addresses"])
+def test_the_sans_io_part_knows_no_io(name: str) -> None:
+    forbidden = {"trio", "socket", "time", "asyncio", "select", "os", "sys"}
+    assert not {module.split(".")[0] for module in imports(PACKAGE / f"{name}.py")} & forbidden

@@ -1,0 +1,37 @@
+"""Running → draining → stopped, whoever asks and however often."""
+
+from __future__ import annotations
+
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from tcpecho_trio.server import Lifecycle, Phase
+
+ASK = {
+    "console": lambda life: life.drain("console"),
+    "remote": lambda life: life.drain("remote"),
+    "signal": lambda life: life.signal("signal"),
+    "cut": Lifecycle.cut,
+}
+
+
+@given(asked=st.lists(st.sampled_from(list(ASK)), max_size=6))
+def test_any_sequence_is_one_drain_and_at_most_one_cut(asked: list[str]) -> None:
+    async def main() -> None:
+        life = Lifecycle()
+        for name in asked:
+            ASK[name](life)
+        assert life.phase is (Phase.DRAINING if asked else Phase.RUNNING)
+        assert life.draining == bool(asked)
+        assert life.reason == ("" if not asked or asked[0] == "cut" else asked[0])
+        with trio.move_on_after(1) as waiting:
+            await life.wait_draining()
+            await life.wait_cut()
+        assert waiting.cancelled_caught != ("cut" in asked or asked.count("signal") >= 2)
+        life.stop()
+        await life.wait_stopped()
+        assert life.phase.value == "stopped"
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))

@@ -1,0 +1,64 @@
+"""The README tells the truth: its commands and its examples are run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.processes import ROOT, run, serving
+
+README = (ROOT / "README.md").read_text()
+CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+
+
+def test_ci_runs_the_readmes_own_test_command() -> None:
+    command = CONSOLE[1].strip()
+    assert command.endswith("nox")
+    assert command in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_the_demo_prints_the_readmes_transcript() -> None:
+    def without_ports(text: str) -> str:
+        return re.sub(r":\d+", ":PORT", text)
+
+    (transcript,) = re.findall(r"```text\n(  servidor.*?)```", README, re.DOTALL)
+    printed = run("demo").stdout.decode().replace("[[::1]", "[127.0.0.1")
+    assert without_ports(printed) == without_ports(transcript)
+
+
+@pytest.mark.parametrize("code", CODE)
+def test_every_python_example_runs(code: str) -> None:
+    with serving() as server:
+        code = code.replace('"localhost", 5000', f'"localhost", {server.port}')
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, cwd=ROOT, check=False
+        )
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"HOLA" in done.stdout
+
+
+def test_the_nc_example(which_nc: str) -> None:
+    (example,) = [block for block in CONSOLE if "| nc" in block]
+    command, _, expected = example.removeprefix("$ ").partition("\n")
+    with serving() as server:
+        command = command.replace("| nc localhost 5000", f"| {which_nc} localhost {server.port}")
+        done = subprocess.run(["bash", "-c", command], capture_output=True, check=True)
+    assert done.stdout.decode() == expected
+
+
+def test_every_option_in_the_readme_exists() -> None:
+    known = "".join(run(*c, "--help").stdout.decode() for c in ((), ("serve",), ("client",)))
+    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--help"}:
+        assert option in known, option
+
+
+def test_every_file_in_the_map_exists() -> None:
+    (house,) = re.findall(r"```text\n(tcpecho_trio/.*?)```", README, re.DOTALL)
+    named = set(re.findall(r"\b([a-z_]+)\.py\b", house))
+    named |= set(re.findall(r"(?:^  \w+/ +|· |^ {22})([a-z_]+)(?=:|$)", house, re.MULTILINE))
+    files = [f for f in (ROOT / "tcpecho_trio").rglob("*.py") if not f.name.startswith("__")]
+    assert {f.stem for f in files} <= named | {"demo", "translated"}

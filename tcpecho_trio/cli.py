@@ -165,7 +165,7 @@ def _run(main: Coroutine[Any, Any, Any]) -> Any:
 
     try:
         return trio.run(body)
-    except BaseException as error:
+    except (KeyboardInterrupt, BaseExceptionGroup) as error:
         causes = _leaves(error)
         if any(isinstance(cause, KeyboardInterrupt) for cause in causes):
             raise TcpEchoError("client_interrupted") from error

@@ -69,6 +69,7 @@ async def _stream(client: Client, messages: Sequence[str]) -> None:
     waiting = [f"{message}\n".encode("utf-8", "surrogateescape") for message in messages]
 
     async def next_message() -> bytes:
+        await trio.lowlevel.checkpoint()
         return waiting.pop(0) if waiting else b""
 
     async def next_chunk() -> bytes:

@@ -47,6 +47,16 @@ unframed_messages = chunks.map(
     lambda chunk: chunk.decode(errors="ignore").replace("\n", "").encode()
 ).filter(bool)
 
+words = st.sampled_from(_words)
+# Whole lines in one chunk, each a word, nearly one, or any text.
+lines_together = st.lists(
+    st.one_of(words, chunks).flatmap(
+        lambda text: st.sampled_from([text + b"\n", text + b" \r\n", b"\n" + text + b"\n"])
+    ),
+    min_size=1,
+    max_size=4,
+).map(b"".join)
+
 
 @st.composite
 def cuts(draw: st.DrawFn, stream: bytes) -> list[bytes]:

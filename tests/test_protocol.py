@@ -127,6 +127,14 @@ def test_enter_after_a_word_that_settled_does_not_repeat_the_command() -> None:
     assert protocol.receive_data(b"LISTAR\n") == (Request(LIST, b"\n"),)
 
 
+def test_a_word_that_settled_ends_the_line_that_other_text_had_begun() -> None:
+    protocol = Protocol(ADMIN)
+    assert protocol.receive_data(b"hola") == (b"HOLA",)
+    protocol.receive_data(b"LISTAR")
+    assert protocol.receive_quiet() == (Request(LIST, b""),)
+    assert protocol.receive_data(b"LISTAR\n") == (Request(LIST, b"\n"),)
+
+
 def test_half_a_character_survives_a_quiet_period() -> None:
     protocol = Protocol(STANDARD)
     assert protocol.receive_data(b"a\xe2\x82") == (b"A",)

@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tcpecho_trio.dialects import STANDARD, Dialect
 from tcpecho_trio.protocol import Output, Protocol, State
 from tests.naive_model import NaiveModel, merged
-from tests.protocol_inputs import chunks, dialects
+from tests.protocol_inputs import chunks, dialects, lines_together, words
 
 
 class ProtocolAgainstModel(RuleBasedStateMachine):
@@ -30,9 +30,14 @@ class ProtocolAgainstModel(RuleBasedStateMachine):
         self.take(self.protocol.receive_data(chunk))
         self.model.data(chunk)
 
-    @rule(chunk=st.sampled_from([b"hola\n", b"uno\ndos\n", "caña\n".encode(), b"DESCONEXIONES\n"]))
+    @rule(chunk=lines_together)
     def whole_lines(self, chunk: bytes) -> None:
         self.data(chunk)
+
+    @rule(word=words)
+    def unframed_word(self, word: bytes) -> None:
+        self.data(word)
+        self.quiet()
 
     @rule()
     def quiet(self) -> None:

@@ -37,7 +37,10 @@ def tests(session: nox.Session) -> None:
     session.install("-e.", *dependencies("tests"))
     session.run("coverage", "erase")
     # -bb: a slip between bytes and str fails the run.
-    session.run("python", "-bb", "-m", "pytest", "--cov", "--cov-report=", *session.posargs)
+    session.run(
+        *("python", "-bb", "-m", "pytest", "--numprocesses=auto", "--cov", "--cov-report="),
+        *session.posargs,
+    )
     if not session.posargs:
         session.run("coverage", "report", "--fail-under=95")
         session.run("coverage", "report", "--fail-under=100", "--include=*/protocol.py")

@@ -2,7 +2,10 @@
 
 import sys
 
-from tcpecho_trio.cli import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from tcpecho_trio.cli import main
+
+        sys.exit(main())
+    except KeyboardInterrupt:  # while there was nothing yet that could say so
+        sys.exit(1)

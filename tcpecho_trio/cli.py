@@ -1,12 +1,14 @@
 """The command line: options → settings → ``trio.run``.
 
-The only place that knows about argv, the environment, signals, standard descriptors and exit
-codes (0 done; 1 could not connect, listen, or the conversation broke; 2 wrong usage). Errors
-are told here, in one line on stderr, and never as a traceback unless they are our bug.
+The only place that knows about argv, the environment and exit codes (0 done; 1 could not
+connect or listen, or the conversation broke; 2 wrong usage). Errors are told here, in one line
+on stderr, and never as a traceback unless they are our bug.
 """
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -28,11 +30,35 @@ from tcpecho_trio.translated import translated_group
 PORTS = click.IntRange(0, 65535)
 
 
+class Seconds(click.FloatRange):
+    """A number of seconds; ``nan`` is none."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Parse it, and refuse what compares with nothing."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+class Message(click.types.StringParamType):
+    """A message; in an environment variable, one a line."""
+
+    envvar_list_splitter = "\n"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
     _open_standard_descriptors()
     arguments = list(sys.argv[1:] if argv is None else argv)
     texts = LANGUAGES[_language(arguments)]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # no letter may end the program
     try:
         result: int | None = build_cli(texts).main(
             arguments, prog_name="python -m tcpecho_trio", standalone_mode=False
@@ -45,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, click.UsageError) and error.ctx is not None:
             click.echo(texts.cli_hint.format(command=error.ctx.command_path), err=True)
         return error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):  # before there was anything to end
+        _complain(texts, texts.client_interrupted)
+        return 1
     except BrokenPipeError:  # whoever read our output has left: nothing to say, nobody to hear
         _discard_output()
         return 1
@@ -84,9 +113,7 @@ def build_cli(texts: Texts) -> click.Group:
     @click.option("--port", type=PORTS, default=5000, help=texts.cli_port)
     @dialect(texts.cli_dialect)
     @lang
-    @click.option(
-        "--drain-timeout", type=click.FloatRange(0), default=10.0, help=texts.cli_drain_timeout
-    )
+    @click.option("--drain-timeout", type=Seconds(0), default=10.0, help=texts.cli_drain_timeout)
     @click.option(
         "--remote-shutdown",
         type=click.Choice(["loopback", "anywhere", "never"]),
@@ -137,15 +164,15 @@ def build_cli(texts: Texts) -> click.Group:
     @dialect(texts.cli_dialect_client)
     @lang
     @click.option(
-        "-m", "--message", "messages", multiple=True, metavar="TEXT", help=texts.cli_message
+        *("-m", "--message"), type=Message(), multiple=True, metavar="TEXT", help=texts.cli_message
     )
-    def client(host: str, port: int, dialect: str, messages: tuple[str, ...]) -> None:
-        if any("\n" in message for message in messages):
+    def client(host: str, port: int, dialect: str, message: tuple[str, ...]) -> None:
+        if any("\n" in one for one in message):
             raise click.BadParameter(texts.cli_one_line, param_hint="-m")
 
         from tcpecho_trio.client_process import run_client
 
-        _run(run_client(host, port, DIALECTS[dialect], texts, messages=messages))
+        _run(run_client(host, port, DIALECTS[dialect], texts, messages=message))
 
     @cli.command(help=texts.cli_about_demo)
     @lang

@@ -5,7 +5,8 @@
     TcpEchoError
     ├── CannotListen      the server could not open its port: choose another one
     ├── CannotConnect     nobody answers there: start the server, check host and port
-    └── ConnectionLost    the conversation broke, or the server left: connect again
+    ├── ConnectionLost    the conversation broke, or the server left: connect again
+    └── LocalFailure      standard input or output failed: free the disk, check the redirection
 
 Foreign errors (``OSError``, trio's) are translated where they enter, ``raise … from``, so
 the cause is kept. ``message`` names the line of :class:`~tcpecho_trio.texts.Texts` that
@@ -18,6 +19,7 @@ import errno
 import os
 import socket
 
+from tcpecho_trio.addresses import format_address
 from tcpecho_trio.texts import ENGLISH, Texts
 
 
@@ -39,39 +41,54 @@ class CannotListen(TcpEchoError):
     """The server could not open its port."""
 
     @classmethod
-    def because(cls, error: OSError, host: str, port: int) -> CannotListen:
-        """Translate what bind(2), listen(2) or getaddrinfo(3) said."""
+    def because(cls, error: OSError | UnicodeError, host: str, port: int) -> CannotListen:
+        """Translate what bind(2), listen(2), getaddrinfo(3) or the IDNA encoding said."""
         message = "cannot_listen"
-        if isinstance(error, socket.gaierror):
+        if isinstance(error, (socket.gaierror, UnicodeError)):
             message = "unknown_host"
         elif error.errno == errno.EADDRINUSE:
             message = "port_taken"
         elif error.errno in (errno.EACCES, errno.EPERM):
             message = "port_forbidden"
         other = port + 1 if 1024 <= port < 65535 else 5000
-        return cls(message, host=host, port=port, other=other, reason=_reason(error))
+        address = format_address((host, port))
+        return cls(
+            message, host=host, port=port, address=address, other=other, reason=_reason(error)
+        )
 
 
 class CannotConnect(TcpEchoError):
     """No connection to the server came about."""
 
     @classmethod
-    def because(cls, error: OSError, host: str, port: int) -> CannotConnect:
-        """Translate what connect(2) or getaddrinfo(3) said."""
+    def because(cls, error: OSError | UnicodeError, host: str, port: int) -> CannotConnect:
+        """Translate what connect(2), getaddrinfo(3) or the IDNA encoding said."""
         message = "cannot_connect"
         cause = error.__cause__
         attempts = cause.exceptions if isinstance(cause, ExceptionGroup) else (cause or error,)
-        if isinstance(error, socket.gaierror):
+        if isinstance(error, (socket.gaierror, UnicodeError)):
             message = "unknown_host"
         elif all(isinstance(attempt, ConnectionRefusedError) for attempt in attempts):
             message = "connection_refused"
-        return cls(message, host=host, port=port, reason=_reason(error))
+        address = format_address((host, port))
+        return cls(message, host=host, port=port, address=address, reason=_reason(error))
 
 
 class ConnectionLost(TcpEchoError):
     """The server closed the connection, or it broke, while something was still due."""
 
 
-def _reason(error: OSError) -> str:
+class LocalFailure(TcpEchoError):
+    """Our own input or output failed."""
+
+    @classmethod
+    def because(cls, error: OSError) -> LocalFailure:
+        """Translate what read(2) or write(2) said."""
+        return cls("local_failure", reason=_reason(error))
+
+
+def _reason(error: OSError | UnicodeError) -> str:
     """The system's own words, without the numbers around them."""
+    if isinstance(error, UnicodeError):
+        return str(error)
     return (os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)).lower()

@@ -56,11 +56,23 @@ becomes DESCONEXION, but is not the command.
 from __future__ import annotations
 
 import enum
+import sys
 from codecs import utf_8_decode
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from tcpecho_trio.dialects import Command, Dialect
+
+LARGE = 4096 if sys.version_info < (3, 12) else sys.maxsize
+"""Bytes from which on ``bytes.upper()`` is slower than :func:`upper_large`. Before Python
+3.12 it is compiled to about 2 cycles a byte (64 KiB: 36 µs against 22), since then to 1."""
+
+UPPER_CASE = bytes(range(256)).upper()
+
+
+def upper_large(data: bytes) -> bytes:
+    """``data.upper()`` by the one loop over bytes that every Python compiles well."""
+    return bytes(bytearray(data).translate(UPPER_CASE))
 
 
 class State(enum.Enum):
@@ -125,7 +137,7 @@ class Protocol:
                     break
             else:
                 if data.isascii():
-                    return (data.upper(),)
+                    return (data.upper() if len(data) < LARGE else upper_large(data),)
                 text = data.decode("utf-8", "surrogateescape")
                 return (text.upper().encode("utf-8", "surrogateescape"),)
         return self._receive_any(data)
@@ -235,7 +247,7 @@ class Protocol:
             outputs.append(text)
             return len(text)
         if text.isascii():
-            outputs.append(text.upper())
+            outputs.append(text.upper() if len(text) < LARGE else upper_large(text))
             return len(text)
         decoded, used = utf_8_decode(text, "surrogateescape", final)
         if decoded:

@@ -5,13 +5,15 @@ The server knows nothing of any of these; here they are handed to it as argument
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from functools import partial
+from typing import TextIO
 
-import click
 import trio
 
 from tcpecho_trio.errors import TcpEchoError
@@ -19,6 +21,7 @@ from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.console import Console
 from tcpecho_trio.server.journal import console_teller, json_teller
 from tcpecho_trio.server.outlet import Outlet
+from tcpecho_trio.standard_input import Input
 from tcpecho_trio.texts import Texts
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -40,12 +43,8 @@ async def run_server(
       CannotListen: the port could not be opened.
     """
     lifecycle, registry = Lifecycle(), Registry()
-    outlet = Outlet(
-        fd=1,
-        lost=lambda count: texts.lines_lost.format(count=count),
-        encoding=sys.stdout.encoding or "utf-8",
-    )
-    teller = json_teller(outlet.put) if as_json else console_teller(outlet.put, texts)
+    output, errors = _outlet(sys.stdout, texts), _outlet(sys.stderr, texts)
+    teller = json_teller(output.put) if as_json else console_teller(output.put, texts)
     journal = Journal(teller, texts, messages=messages)
 
     async def obey_signals(arriving: AsyncIterator[int]) -> None:
@@ -54,18 +53,20 @@ async def run_server(
 
     async def obey_console() -> None:
         # With a JSON journal, answers to a person would be in the way of its reader.
-        say = write_error if as_json else outlet.put
-        words = Console(fd=0, say=say, texts=texts, lifecycle=lifecycle, registry=registry)
-        await words.run(greet=os.isatty(0))
+        say = errors.put if as_json else output.put
+        with Input(0) as typed:
+            words = Console(typed, say, texts=texts, lifecycle=lifecycle, registry=registry)
+            await words.run(greet=os.isatty(0))
 
     # From here on the process ends by itself: a signal that comes when nobody reads the
     # receiver any more is raised again as it closes, and must then find nothing to kill.
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     failure: TcpEchoError | None = None
-    with trio.open_signal_receiver(*STOPPING) as arriving:
+    with trio.open_signal_receiver(*STOPPING) as arriving, _accept_failures(journal):
         async with trio.open_nursery() as surroundings:
-            surroundings.start_soon(outlet.run)
+            surroundings.start_soon(output.run)
+            surroundings.start_soon(errors.run)
             surroundings.start_soon(obey_signals, arriving)
             try:
                 await surroundings.start(
@@ -79,12 +80,39 @@ async def run_server(
                 if console:
                     surroundings.start_soon(obey_console)
                 await lifecycle.wait_stopped()
-            await outlet.flush()
+            await output.flush()
+            await errors.flush()
             surroundings.cancel_scope.cancel()
     if failure is not None:
         raise failure
 
 
-def write_error(line: str) -> None:
-    """Put a line on standard error."""
-    click.echo(line, err=True)
+def _outlet(stream: TextIO, texts: Texts) -> Outlet:
+    """An outlet to a standard stream, in the encoding that its reader expects."""
+    return Outlet(
+        fd=1 if stream is sys.stdout else 2,
+        lost=lambda count: texts.lines_lost.format(count=count),
+        encoding=stream.encoding,
+    )
+
+
+@contextmanager
+def _accept_failures(journal: Journal) -> Iterator[None]:
+    """Tell the journal what Trio logs when it cannot accept (out of descriptors, mostly).
+
+    Trio's own way would be a traceback on stderr, ten times a second.
+    """
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            error = record.exc_info[1] if record.exc_info else None
+            journal.accept_failed(str(error or record.getMessage()))
+
+    log, handler = logging.getLogger("trio.serve_listeners"), Handler()
+    log.addHandler(handler)
+    propagate, log.propagate = log.propagate, False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.propagate = propagate

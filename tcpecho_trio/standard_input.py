@@ -3,12 +3,19 @@
 A thread blocked in ``read(2)`` cannot be cancelled, and would outlive the run. So terminals
 and pipes are waited for by the event loop and read when they are readable; a regular file
 or ``/dev/null``, which epoll refuses (EPERM, epoll_ctl(2)) because it is always readable,
-is simply read. The descriptor stays in blocking mode: O_NONBLOCK would belong to every
-process that shares it.
+is simply read.
+
+Between "readable" and the read somebody else may take the input: another reader of the same
+pipe, or the terminal itself, which drops what was typed when Ctrl-C is pressed. A blocking
+read would then stop the whole loop, and O_NONBLOCK on the descriptor would belong to every
+process that shares it. So where the system offers it (``/proc``), the input is opened once
+more: a file description of our own (open(2)), which may be non-blocking without anybody else
+noticing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 
@@ -17,38 +24,76 @@ import trio
 CHUNK = 65536
 """Bytes asked for in one read: what a Linux pipe holds (pipe(7))."""
 
+MAX_LINE = 65536
+"""Bytes of one line; a longer one is cut there. Nobody types as much (a terminal's line ends
+at 4096, termios(3)), and a pipe without a line feed must not fill the memory."""
+
 BACKGROUND_CHECK = 1.0
 """Seconds between looks whether a background job has been brought to the foreground."""
 
 
-async def read_chunk(fd: int, size: int = CHUNK) -> bytes:
-    """At most `size` bytes, as soon as there are any; empty at the end of the input.
+class Input:
+    """What can be read from a descriptor, as it comes. Close it, or use it with ``with``.
 
-    Cancelling it loses nothing. While the process is a background job of the terminal behind
-    `fd`, it waits: reading would stop the whole process (SIGTTIN, termios(3)). A terminal
-    that has hung up reads as the end of the input.
+    Args:
+      fd: the descriptor; it stays open, and in the mode it is in.
     """
-    try:
-        while True:
-            await trio.lowlevel.wait_readable(fd)
-            if not _in_background(fd):
-                break
-            await trio.sleep(BACKGROUND_CHECK)
-    except PermissionError:  # a file, always readable
-        await trio.lowlevel.checkpoint()
-    try:
-        return os.read(fd, size)
-    except OSError as error:
-        if error.errno == errno.EIO:  # the terminal is gone
-            return b""
-        raise
-
-
-class LineReader:
-    """The lines that are typed or piped into a descriptor."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._own = False
+        # O_NOCTTY: opening a terminal must not make it ours. A socket cannot be opened.
+        with contextlib.suppress(OSError):
+            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            if not _seekable(fd):
+                self._fd = os.open(f"/proc/self/fd/{fd}", flags)
+                self._own = True
+
+    def __enter__(self) -> Input:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened here."""
+        if self._own:
+            self._own = False
+            os.close(self._fd)
+
+    async def read_chunk(self) -> bytes:
+        """Some bytes, as soon as there are any; empty at the end of the input.
+
+        Cancelling it loses nothing. While the process is a background job of the terminal,
+        it waits: reading would stop the whole process (SIGTTIN, termios(3)). A terminal that
+        has hung up reads as the end of the input.
+
+        Raises:
+          OSError: the descriptor cannot be read from (nohup(1) leaves such a one).
+        """
+        while True:
+            try:
+                await trio.lowlevel.wait_readable(self._fd)
+            except PermissionError:  # a file, always readable
+                await trio.lowlevel.checkpoint()
+            if _in_background(self._fd):
+                await trio.sleep(BACKGROUND_CHECK)
+                continue
+            try:
+                return os.read(self._fd, CHUNK)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                if error.errno == errno.EIO:  # the terminal is gone
+                    return b""
+                raise
+
+
+class LineReader:
+    """The lines that are typed or piped in."""
+
+    def __init__(self, source: Input) -> None:
+        self._source = source
         self._buffer = b""
         self._ended = False
 
@@ -56,17 +101,29 @@ class LineReader:
         """The next line without its terminator (the last may lack one); None at the end.
 
         Bytes that are not UTF-8 are kept as surrogates. Cancelling it loses nothing.
+
+        Raises:
+          OSError: as :meth:`Input.read_chunk`.
         """
         while True:
             line, lf, rest = self._buffer.partition(b"\n")
-            if lf or self._ended:
+            if lf or self._ended or len(line) >= MAX_LINE:
                 self._buffer = rest
                 if not (lf or line):
                     return None
                 return line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
-            chunk = await read_chunk(self._fd)
+            chunk = await self._source.read_chunk()
             self._ended = not chunk
             self._buffer += chunk
+
+
+def _seekable(fd: int) -> bool:
+    """Whether fd has a position, which a second opening would not share."""
+    try:
+        os.lseek(fd, 0, os.SEEK_CUR)
+    except OSError:
+        return False
+    return not os.isatty(fd)
 
 
 def _in_background(fd: int) -> bool:

@@ -30,6 +30,7 @@ class Texts:
     cutting: str
     stopped: str
     more_messages: str
+    thousands: str
     lines_lost: str
 
     # Why a connection was closed.
@@ -52,6 +53,7 @@ class Texts:
     console_listing: str
     console_help: str
     console_unknown: str
+    console_unreadable: str
 
     # The client.
     client_connected: str
@@ -60,6 +62,7 @@ class Texts:
     client_leaving: str
     client_server_gone: str
     client_input_lost: str
+    client_replies_lost: str
     client_interrupted: str
 
     # The demo.
@@ -78,6 +81,7 @@ class Texts:
     connection_refused: str
     cannot_connect: str
     connection_broke: str
+    local_failure: str
 
     # The command line.
     cli_about: str
@@ -118,11 +122,12 @@ SPANISH = Texts(
     closed="[{peer}] Conexión terminada: {reason}",
     crashed="[{peer}] Error interno del servidor (por favor, repórtalo):\n{traceback}",
     shutdown_refused="[{peer}] Apagado remoto rechazado",
-    accept_failed="No se pueden aceptar conexiones por ahora: {error}",
+    accept_failed="No se pueden aceptar conexiones por ahora ({count} intentos): {error}",
     draining="Cerrando el servidor ({reason}): clientes conectados: {clients}...",
     cutting="Cerrando el servidor sin esperar a nadie más...",
     stopped="Servidor detenido.",
     more_messages="… y {count} mensajes más",
+    thousands=" ",
     lines_lost="… {count} líneas perdidas: esta salida no avanzaba",
     ended_left="el cliente se despidió",
     ended_eof="el cliente cerró",
@@ -143,12 +148,14 @@ SPANISH = Texts(
         "ayuda            muestra estas palabras"
     ),
     console_unknown="No conozco «{word}». Escribe «ayuda» para ver las palabras.",
+    console_unreadable="La consola no se puede leer; el servidor sigue. Termínalo con Ctrl-C.",
     client_connected="Cliente conectado al servidor en {address}",
     client_prompt="Ingresa un mensaje: ",
     client_reply="Respuesta del servidor: {text}",
     client_leaving="Solicitando desconexión del servidor...",
     client_server_gone="El servidor cerró la conexión.",
     client_input_lost="El servidor cerró la conexión antes de recibir toda la entrada.",
+    client_replies_lost="El servidor cerró la conexión sin responder a todo.",
     client_interrupted="Interrumpido.",
     demo_server="servidor",
     demo_client="cliente",
@@ -161,17 +168,18 @@ SPANISH = Texts(
         " o elige otro puerto: --port {other} (0 busca uno libre)."
     ),
     port_forbidden=(
-        "no hay permiso para escuchar en {host}:{port}."
+        "no hay permiso para escuchar en {address}."
         " Elige un puerto a partir de 1024: --port {other}."
     ),
-    cannot_listen="no se puede escuchar en {host}:{port}: {reason}. Revisa --host y --port.",
+    cannot_listen="no se puede escuchar en {address}: {reason}. Revisa --host y --port.",
     unknown_host="no se encuentra el servidor «{host}». Revisa --host.",
     connection_refused=(
-        "nadie escucha en {host}:{port}."
+        "nadie escucha en {address}."
         " ¿Está encendido el servidor? python -m tcpecho_trio serve --port {port}"
     ),
-    cannot_connect="no se puede conectar a {host}:{port}: {reason}. Revisa --host y --port.",
-    connection_broke="la conexión con {host}:{port} se cortó: {reason}.",
+    cannot_connect="no se puede conectar a {address}: {reason}. Revisa --host y --port.",
+    connection_broke="la conexión con {address} se cortó: {reason}.",
+    local_failure="no se puede leer la entrada o escribir la salida: {reason}.",
     cli_about=(
         "Servidor TCP que responde en MAYÚSCULAS y cierra con DESCONEXION, y su cliente.\n\n"
         "Cada opción también se lee del entorno: TCPECHO_SERVE_PORT, TCPECHO_CLIENT_HOST..."
@@ -222,11 +230,12 @@ ENGLISH = Texts(
     closed="[{peer}] Connection ended: {reason}",
     crashed="[{peer}] Internal server error (please report it):\n{traceback}",
     shutdown_refused="[{peer}] Remote shutdown refused",
-    accept_failed="Cannot accept connections for now: {error}",
+    accept_failed="Cannot accept connections for now ({count} attempts): {error}",
     draining="Closing the server ({reason}): clients connected: {clients}...",
     cutting="Closing the server without waiting for anybody else...",
     stopped="Server stopped.",
     more_messages="… and {count} more messages",
+    thousands=",",
     lines_lost="… {count} lines lost: this output was not moving",
     ended_left="the client said goodbye",
     ended_eof="the client closed",
@@ -247,12 +256,14 @@ ENGLISH = Texts(
         "ayuda            shows these words"
     ),
     console_unknown="I don't know “{word}”. Type “ayuda” for the words.",
+    console_unreadable="The console cannot be read; the server goes on. End it with Ctrl-C.",
     client_connected="Client connected to the server at {address}",
     client_prompt="Type a message: ",
     client_reply="Reply from the server: {text}",
     client_leaving="Asking the server to disconnect...",
     client_server_gone="The server closed the connection.",
     client_input_lost="The server closed the connection before it had all of the input.",
+    client_replies_lost="The server closed the connection without answering everything.",
     client_interrupted="Interrupted.",
     demo_server="server",
     demo_client="client",
@@ -265,16 +276,17 @@ ENGLISH = Texts(
         " or choose another port: --port {other} (0 finds a free one)."
     ),
     port_forbidden=(
-        "not allowed to listen on {host}:{port}. Choose a port from 1024 up: --port {other}."
+        "not allowed to listen on {address}. Choose a port from 1024 up: --port {other}."
     ),
-    cannot_listen="cannot listen on {host}:{port}: {reason}. Check --host and --port.",
+    cannot_listen="cannot listen on {address}: {reason}. Check --host and --port.",
     unknown_host="the server “{host}” cannot be found. Check --host.",
     connection_refused=(
-        "nobody listens on {host}:{port}."
+        "nobody listens on {address}."
         " Is the server running? python -m tcpecho_trio serve --port {port}"
     ),
-    cannot_connect="cannot connect to {host}:{port}: {reason}. Check --host and --port.",
-    connection_broke="the connection to {host}:{port} broke: {reason}.",
+    cannot_connect="cannot connect to {address}: {reason}. Check --host and --port.",
+    connection_broke="the connection to {address} broke: {reason}.",
+    local_failure="cannot read the input or write the output: {reason}.",
     cli_about=(
         "A TCP server that answers in UPPER CASE and closes on DESCONEXION, and its client.\n\n"
         "Every option is read from the environment too: TCPECHO_SERVE_PORT, TCPECHO_CLIENT_HOST..."

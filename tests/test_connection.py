@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import pytest
 import trio
 import trio.testing
-from trio.testing import MockClock, memory_stream_pair
+from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 
 from tcpecho_trio.dialects import ADMIN, SALUTATION, STANDARD, Dialect
 from tcpecho_trio.server import Journal, Lifecycle, Registry, RemoteShutdown, Settings
-from tcpecho_trio.server.connection import LINGER_TIME, QUIET_PERIOD, Connection
+from tcpecho_trio.server.connection import LINGER_TIME, QUIET_PERIOD, REPLY_SIZE, Connection
 from tcpecho_trio.server.journal import MAX_LINES
 from tcpecho_trio.texts import ENGLISH
 from tests.running import Told, read_all, read_exactly
@@ -151,9 +151,42 @@ async def test_many_messages_in_one_segment_are_answered_in_one_send(
     async with served(SALUTATION) as wire:
         await wire.say(b"x\nhola servidor\n" * 100)
         await wire.hear(b"X\nHOLA CLIENTE\n" * 100)
-    # Of one send the journal tells the first lines, and then how many more there were.
-    assert len(wire.told.named("replied")) == MAX_LINES
-    assert wire.told.named("more_messages") == [{"count": 200 - MAX_LINES}] * 2
+    assert len(wire.told.named("replied")) == MAX_LINES  # of one send the first are told
+
+
+async def test_replies_far_longer_than_their_chunk_are_held_up_by_a_client_that_does_not_read(
+    autojump_clock: MockClock,
+) -> None:
+    ours, theirs = lockstep_stream_pair()
+    sizes: list[int] = []
+
+    class Watched:
+        """The server's end, noting how much each send holds."""
+
+        receive_some, send_eof = theirs.receive_some, theirs.send_eof
+
+        async def send_all(self, data: bytes) -> None:
+            sizes.append(len(data))
+            await theirs.send_all(data)
+
+    connection = Connection(
+        Watched(),  # type: ignore[arg-type]
+        peer="peer:1",
+        trusted=True,
+        settings=Settings(dialect=ADMIN),
+        lifecycle=Lifecycle(),
+        registry=Registry(),
+        journal=Journal(Told(), ENGLISH),
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.run)
+        await ours.receive_some()
+        with trio.move_on_after(10):  # it is taken, and then nobody reads
+            await ours.send_all(b"LISTAR\n" * 9000)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(sizes) == 2
+        assert sizes[1] < REPLY_SIZE + 1000
+        nursery.cancel_scope.cancel()
 
 
 async def test_the_admin_greets_lists_and_lets_go(autojump_clock: MockClock) -> None:

@@ -6,9 +6,17 @@ import json
 from dataclasses import fields
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from tcpecho_trio.server.connection import Ending
-from tcpecho_trio.server.journal import MAX_LINES, Journal, console_teller, json_teller
+from tcpecho_trio.server.journal import (
+    MAX_LINES,
+    MESSAGES_A_SECOND,
+    Journal,
+    console_teller,
+    json_teller,
+)
 from tcpecho_trio.texts import ENGLISH, LANGUAGES, SPANISH, Texts
 
 
@@ -17,34 +25,92 @@ def told(texts: Texts = SPANISH, *, messages: bool = True) -> tuple[Journal, lis
     return Journal(console_teller(lines.append, texts), texts, messages=messages), lines
 
 
-def test_a_chunk_is_told_line_by_line() -> None:
+async def test_a_chunk_is_told_line_by_line() -> None:
     journal, lines = told()
     journal.received("p:1", b"hola\r\nadi\xc3\xb3s\nrest")
-    assert lines == [f"[p:1] Mensaje recibido: {text}" for text in ("hola", "adiós", "rest")]
+    journal.received("p:1", b"\n")
+    texts = ("hola", "adiós", "rest", "")
+    assert lines == [f"[p:1] Mensaje recibido: {text}" for text in texts]
 
 
 @pytest.mark.parametrize("ending", [b"", b"\n"])
-def test_of_many_lines_the_first_are_told_and_the_rest_counted(ending: bytes) -> None:
+async def test_of_many_lines_at_once_the_first_are_told_and_the_rest_counted(
+    autojump_clock: MockClock, ending: bytes
+) -> None:
     journal, lines = told()
-    journal.replied("p:1", b"\n".join([b"x"] * 1000) + ending)
-    assert len(lines) == MAX_LINES + 1
-    assert lines[-1] == f"… y {1000 - MAX_LINES} mensajes más"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.run)
+        journal.received("p:1", b"\n".join([b"x"] * 5000) + ending)
+        journal.replied("p:1", b"\n".join([b"X"] * 5000) + ending)
+        assert len(lines) == 2 * MAX_LINES
+        await trio.sleep(1.5)
+        assert lines[-1] == f"… y {5000 - MAX_LINES:,} mensajes más".replace(",", " ")
+        nursery.cancel_scope.cancel()
 
 
-def test_what_peers_send_is_escaped_and_cut() -> None:
+async def test_more_messages_than_one_can_read_are_counted_and_told_each_second(
+    autojump_clock: MockClock,
+) -> None:
+    journal, lines = told(ENGLISH)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.run)
+        for _ in range(3):
+            lines.clear()
+            for _ in range(10_000):
+                journal.received("p:1", b"x\n")
+                journal.replied("p:1", b"X\n")
+            assert len(lines) == 2 * MESSAGES_A_SECOND
+            await trio.sleep(1.1)
+            assert lines[2 * MESSAGES_A_SECOND :] == [
+                f"… and {10_000 - MESSAGES_A_SECOND:,} more messages"
+            ]
+        await trio.sleep(100)
+        lines.clear()
+        journal.received("p:1", b"x\n")
+        journal.replied("p:1", b"X\n")
+        assert len(lines) == 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_at_a_rate_one_can_read_every_message_is_told(autojump_clock: MockClock) -> None:
+    journal, lines = told()
+    for _ in range(200):
+        journal.received("p:1", b"x\n")
+        journal.replied("p:1", b"X\n")
+        await trio.sleep(1 / MESSAGES_A_SECOND + 0.001)
+    assert len(lines) == 400
+
+
+async def test_what_was_not_told_is_counted_at_the_end() -> None:
+    journal, lines = told()
+    for _ in range(1000):
+        journal.received("p:1", b"x")
+    journal.stopped()
+    assert lines[-2:] == [f"… y {1000 - MESSAGES_A_SECOND} mensajes más", "Servidor detenido."]
+
+
+async def test_what_peers_send_is_escaped_and_cut() -> None:
     journal, lines = told()
     journal.received("p:1", b"\x1b[2J" + b"a" * 1000)
     assert lines[0].startswith(r"[p:1] Mensaje recibido: \x1b[2Jaaa")
     assert len(lines[0]) < 240
 
 
-def test_quiet_tells_no_messages_but_everything_else() -> None:
+async def test_quiet_tells_no_messages_but_everything_else() -> None:
     journal, lines = told(messages=False)
     journal.received("p:1", b"x")
     journal.replied("p:1", b"X")
     assert lines == []
     journal.connected("p:1")
     assert lines == ["[p:1] Cliente conectado"]
+
+
+async def test_failures_to_accept_are_told_now_and_then(autojump_clock: MockClock) -> None:
+    journal, lines = told()
+    for _ in range(250):
+        journal.accept_failed("[Errno 24] Too many open files")
+        await trio.sleep(0.125)
+    assert [line.split("(")[1].split(" ")[0] for line in lines] == ["1", "80", "80", "80"]
 
 
 @pytest.mark.parametrize("texts", LANGUAGES.values())
@@ -65,7 +131,7 @@ def test_both_languages_fill_in_the_same_names() -> None:
         assert names(spanish) == names(english), field.name
 
 
-def test_json_is_one_object_a_line_and_escaped_once() -> None:
+async def test_json_is_one_object_a_line_and_escaped_once() -> None:
     lines: list[str] = []
     journal = Journal(json_teller(lines.append), ENGLISH)
     journal.received("p:1", "año\x1b\n".encode())

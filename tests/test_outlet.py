@@ -15,6 +15,12 @@ from tcpecho_trio.server.outlet import MAX_QUEUED, Outlet
 Ends = tuple[FileIO, FileIO]
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a loaded machine a thread may take longer than the server would wait."""
+    monkeypatch.setattr("tcpecho_trio.server.outlet.FLUSH_TIME", 3600)
+
+
 @pytest.fixture
 def pipe() -> Iterator[Ends]:
     """A pipe's reading and writing end."""
@@ -76,10 +82,7 @@ async def test_a_stalled_output_drops_lines_and_says_so_once_it_moves(pipe: Ends
     assert len(told) - 1 == MAX_QUEUED // 1024
 
 
-async def test_a_reader_that_left_costs_lines_and_nothing_else(
-    pipe: Ends, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tcpecho_trio.server.outlet.FLUSH_TIME", 3600)
+async def test_a_reader_that_left_costs_lines_and_nothing_else(pipe: Ends) -> None:
     pipe[0].close()
     outlet = Outlet(pipe[1].fileno(), lost)
     async with trio.open_nursery() as nursery:

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from tcpecho_trio.addresses import format_address
 from tcpecho_trio.dialects import STANDARD, Action, Command, Dialect
 from tcpecho_trio.errors import CannotConnect, ConnectionLost
 
@@ -82,7 +83,7 @@ class Client:
         Waits for the server to close, at most :data:`LEAVE_TIME` seconds.
 
         Raises:
-          ConnectionLost: the connection broke before the word was sent.
+          ConnectionLost: the connection broke, before or after the word.
         """
         if word is None:
             word = next(iter(self.dialect.leaving_words), None)
@@ -182,10 +183,10 @@ class Client:
             raise self._broken(error) from error
 
     def _broken(self, error: trio.BrokenResourceError) -> ConnectionLost:
-        host, port = self.address
         cause = error.__cause__
         reason = (cause.strerror if isinstance(cause, OSError) else None) or str(error)
-        return ConnectionLost("connection_broke", host=host, port=port, reason=reason.lower())
+        address = format_address(self.address)
+        return ConnectionLost("connection_broke", address=address, reason=reason.lower())
 
 
 @asynccontextmanager
@@ -199,7 +200,7 @@ async def open_client(
     """
     try:
         stream = await trio.open_tcp_stream(host, port)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise CannotConnect.because(error, host, port) from error
     async with stream:
         yield Client(stream, dialect, (host, port))

@@ -39,30 +39,31 @@ class Conversation:
         self._write = write
         self._texts = texts
         self._interrupted = False  # Ctrl-C: no more input
-        self._typing: trio.CancelScope | None = None
+        self._waiting: trio.CancelScope | None = None  # for a line, or for a reply
         self._answered = trio.Event()  # the message that was sent last has its reply
         self._prompting = False
         self._leaving = False
         self._listing = False
-        self._lost: ConnectionLost | None = None
+        self._lost: ConnectionLost | OSError | None = None
 
     def interrupt(self) -> None:
         """Leave now, as at the end of the input."""
         self._interrupted = True
-        if self._typing is not None:
-            self._typing.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     async def run(self) -> None:
         """Talk until the person leaves.
 
         Raises:
           ConnectionLost: the server left first, or the connection broke.
+          OSError: from `read_line` or `write`.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen, nursery.cancel_scope)
             try:
                 await self._talk()
-            except ConnectionLost as error:
+            except (ConnectionLost, OSError) as error:
                 self._lost = self._lost or error
             nursery.cancel_scope.cancel()
         if self._lost is not None and not self._leaving:
@@ -87,7 +88,8 @@ class Conversation:
                     await self._answered.wait()
                 if self._leaving:  # not refused
                     return
-            await self._answered.wait()
+            with trio.CancelScope() as self._waiting:
+                await self._answered.wait()
             if self._listing:
                 await trio.sleep(LIST_GAP)
                 self._listing = False
@@ -96,11 +98,11 @@ class Conversation:
         """What is typed next; None when nothing will be typed any more."""
         line = None
         if not self._interrupted:
-            with trio.CancelScope() as self._typing:
+            with trio.CancelScope() as self._waiting:
                 self._prompting = True
                 self._write(self._texts.client_prompt)
                 line = await self._read_line()
-            self._typing, self._prompting = None, False
+            self._prompting = False
             if line is None:
                 self._write("\n")
         return line
@@ -114,11 +116,13 @@ class Conversation:
                 self._show(shown(line))
                 if not self._leaving:
                     self._answered.set()
-            self._lost = ConnectionLost("client_server_gone")
+            raise ConnectionLost("client_server_gone")
+        except OSError as error:
+            self._lost = error
         except ConnectionLost as error:
             self._lost = error
-        if self._prompting:
-            self._write("\n")
+            if self._prompting:
+                self._write("\n")
         conversation.cancel()
 
     def _show(self, line: str) -> None:

@@ -8,6 +8,7 @@ replies nobody reads yet can never stall the input that it waits for.
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -23,21 +24,38 @@ Sink = Callable[[bytes], Awaitable[None]]
 """Takes bytes that were received; empty at the end."""
 
 
+class _Messages:
+    """Counts the messages in a stream: its lines, the last of which may lack its end."""
+
+    def __init__(self) -> None:
+        self._ended = 0
+        self._open = False
+
+    def add(self, data: bytes) -> None:
+        self._ended += data.count(b"\n")
+        self._open = not data.endswith(b"\n")
+
+    def __len__(self) -> int:
+        return self._ended + self._open
+
+
 async def relay(client: Client, source: Source, sink: Sink) -> None:
     """Send all that the source has, give all that comes back to the sink.
 
     Raises:
-      ConnectionLost: the connection broke, or the server closed it before it had all of the
-        input (unless the last line sent was a leaving word).
+      ConnectionLost: the connection broke; or the server closed it before it had all of the
+        input, or with fewer replies than messages (a last leaving word needs none).
       OSError: from the source or the sink.
     """
     failures: list[ConnectionLost | OSError] = []
+    sent, received = _Messages(), _Messages()
     sent_all = False
     tail = b""  # the end of what was sent, long enough to hold a leaving word and its ends
 
     async def receive(sending: trio.CancelScope) -> None:
         try:
             while data := await client.receive():
+                received.add(data)
                 await sink(data)
             await sink(b"")
         except (ConnectionLost, OSError) as error:
@@ -51,6 +69,7 @@ async def relay(client: Client, source: Source, sink: Sink) -> None:
             try:
                 while data := await source():
                     tail = (tail + data)[-client.dialect.longest - 3 :]
+                    sent.add(data)
                     await client.send(data)
                 sent_all = True
                 await client.end_input()
@@ -61,8 +80,11 @@ async def relay(client: Client, source: Source, sink: Sink) -> None:
                 nursery.cancel_scope.cancel()
     if failures:
         raise failures[0]
-    if not sent_all and not _leaves(client, tail):
+    leaves = _leaves(client, tail)
+    if not sent_all and not leaves:
         raise ConnectionLost("client_input_lost")
+    if len(received) < len(sent) - leaves:
+        raise ConnectionLost("client_replies_lost")
 
 
 def _leaves(client: Client, tail: bytes) -> bool:
@@ -86,7 +108,10 @@ class DescriptorSink:
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            view = view[os.write(self._fd, view) :]
+            try:
+                view = view[os.write(self._fd, view) :]
+            except BlockingIOError:  # somebody who shares it has made it non-blocking
+                select.select([], [self._fd], [])
 
 
 class TerminalSink:

@@ -3,7 +3,7 @@
 ::
 
     serve()
-      └─ watching                cuts the connections when told to
+      └─ watching                the pump, the journal, and who ends the others when told to
           └─ connections         one task a client; outlives accepting
               └─ accepting       trio.serve_tcp(..., handler_nursery=connections)
 
@@ -13,16 +13,17 @@ connected ones finish; that is why the clients do not live in serve_tcp's own nu
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
 
+from tcpecho_trio.addresses import format_address
 from tcpecho_trio.errors import CannotListen
 from tcpecho_trio.server.connection import handle
+from tcpecho_trio.server.doorway import Doorway
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle, Phase
+from tcpecho_trio.server.pump import Pump, pump_exists
 from tcpecho_trio.server.registry import Registry
 from tcpecho_trio.server.settings import RemoteShutdown, Settings
 
@@ -36,10 +37,6 @@ __all__ = [
     "serve",
 ]
 
-PORT_ATTEMPTS = 16
-"""How often a free port is looked for: another program may take it before we listen on it
-again, or it may be taken on only one of the host's addresses."""
-
 
 async def serve(
     settings: Settings,
@@ -51,78 +48,75 @@ async def serve(
 ) -> None:
     """Serve until the life cycle says stop, then drain and return.
 
-    ``await nursery.start(partial(serve, …))`` returns the listeners once clients can connect.
+    ``await nursery.start(partial(serve, …))`` returns the listeners once clients can connect;
+    none, if the end was asked for before that.
 
     Raises:
       CannotListen: the port could not be opened.
     """
-    failure: OSError | None = None
+    failure: OSError | UnicodeError | None = None
+    listeners: list[trio.SocketListener] = []
+    pump = Pump(journal) if settings.pump and pump_exists() else None
     handler = partial(
-        handle, settings=settings, lifecycle=lifecycle, registry=registry, journal=journal
+        handle,
+        settings=settings,
+        lifecycle=lifecycle,
+        registry=registry,
+        journal=journal,
+        pump=pump,
     )
     async with trio.open_nursery() as watching:
-        async with trio.open_nursery() as connections:
-            # The watcher outlives the scope it is given; by then there is nothing to cancel.
-            scope = connections.cancel_scope
-            watching.start_soon(_cut_when_told, lifecycle, journal, scope)
-            async with trio.open_nursery() as accepting:
-                try:
-                    listeners = await _listen(accepting, connections, handler, settings)
-                except OSError as error:
-                    failure = error  # raised below, where no nursery wraps it
-                else:
-                    port = listeners[0].socket.getsockname()[1]
-                    journal.listening(f"{settings.host}:{port}")
-                    task_status.started(listeners)
-                    await lifecycle.wait_draining()
-                    journal.draining(lifecycle.reason, len(registry))
+        watching.start_soon(journal.run)
+        if pump is not None:
+            watching.start_soon(pump.run)
+        async with trio.open_nursery() as connections, trio.open_nursery() as accepting:
+            # This watcher outlives the scopes it is given; then it has nothing to cancel.
+            watching.start_soon(  # noqa: ASYNC111
+                partial(
+                    _end_when_told,
+                    lifecycle,
+                    registry,
+                    journal,
+                    accepting=accepting.cancel_scope,
+                    connections=connections.cancel_scope,
+                    drain_timeout=settings.drain_timeout,
+                )
+            )
+            doorway = Doorway(handler, connections)
+            try:
+                listeners = await accepting.start(doorway.serve, settings.host, settings.port)
+            except (OSError, UnicodeError) as error:
+                failure = error  # raised below, where no nursery wraps it
                 accepting.cancel_scope.cancel()
-            connections.cancel_scope.deadline = trio.current_time() + settings.drain_timeout
-            for client in registry:
-                client.drain()
+            else:
+                port = listeners[0].socket.getsockname()[1]
+                journal.listening(format_address((settings.host, port)))
+                task_status.started(listeners)
         watching.cancel_scope.cancel()
     if failure is not None:
         raise CannotListen.because(failure, settings.host, settings.port) from failure
     journal.stopped()
     lifecycle.stop()
+    if not listeners:
+        task_status.started(listeners)
 
 
-async def _listen(
-    accepting: trio.Nursery,
-    connections: trio.Nursery,
-    handler: Callable[[trio.SocketStream], Awaitable[None]],
-    settings: Settings,
-) -> list[trio.SocketListener]:
-    """Start accepting on every address of the host, on one port.
-
-    Raises:
-      OSError: from getaddrinfo(3), bind(2) or listen(2).
-    """
-    for attempts_left in reversed(range(PORT_ATTEMPTS)):
-        port = settings.port or await _free_port(settings.host)
-        serve_tcp = partial(trio.serve_tcp, handler, port, host=settings.host)
-        try:
-            listeners: list[trio.SocketListener] = await accepting.start(
-                partial(serve_tcp, handler_nursery=connections)
-            )
-        except OSError as error:
-            if settings.port or error.errno != errno.EADDRINUSE or not attempts_left:
-                raise
-        else:
-            return listeners
-    raise AssertionError("the last attempt returns or raises")
-
-
-async def _free_port(host: str) -> int:
-    """A port that is free right now: with port 0, each address would get a different one."""
-    listeners = await trio.open_tcp_listeners(0, host=host)
-    port: int = listeners[0].socket.getsockname()[1]
-    for listener in listeners:
-        await listener.aclose()
-    return port
-
-
-async def _cut_when_told(lifecycle: Lifecycle, journal: Journal, scope: trio.CancelScope) -> None:
+async def _end_when_told(
+    lifecycle: Lifecycle,
+    registry: Registry,
+    journal: Journal,
+    *,
+    accepting: trio.CancelScope,
+    connections: trio.CancelScope,
+    drain_timeout: float,
+) -> None:
+    """Drain: refuse newcomers, wake whoever is idle, bound the time. Then, if told so, cut."""
+    await lifecycle.wait_draining()
+    journal.draining(lifecycle.reason, len(registry))
+    accepting.cancel()  # also while the sockets are still being opened
+    connections.deadline = trio.current_time() + drain_timeout
+    for client in registry:
+        client.drain()
     await lifecycle.wait_cut()
     journal.cutting()
-    scope.cancel()
+    connections.cancel()

@@ -29,14 +29,19 @@ import trio
 
 from tcpecho_trio.addresses import format_address, is_loopback
 from tcpecho_trio.dialects import SHUTDOWN_REFUSED, Action
-from tcpecho_trio.protocol import Output, Protocol, Request
+from tcpecho_trio.protocol import Protocol, Request
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle
+from tcpecho_trio.server.pump import HandedBack, Pump
 from tcpecho_trio.server.registry import Registry
 from tcpecho_trio.server.settings import RemoteShutdown, Settings
 
 RECEIVE_SIZE = 65536
 """Bytes asked for in one receive; asyncio and Trio ask for as much."""
+
+REPLY_SIZE = 65536
+"""Bytes of replies that are collected for one send. A chunk full of LISTAR asks for far more
+than it is long; sent in such pieces, a client that does not read holds up only itself."""
 
 QUIET_PERIOD = 0.05
 """Seconds without a byte after which an unframed message is taken for complete. Longer than
@@ -70,6 +75,7 @@ async def handle(
     lifecycle: Lifecycle,
     registry: Registry,
     journal: Journal,
+    pump: Pump | None,
 ) -> None:
     """Serve one accepted connection; the task's outermost function.
 
@@ -87,6 +93,7 @@ async def handle(
         lifecycle=lifecycle,
         registry=registry,
         journal=journal,
+        pump=pump,
     )
     await connection.run()
 
@@ -99,6 +106,8 @@ class Connection:
         reset when it has to be cut.
       peer: the client's address as it is written.
       trusted: whether the client is on this machine.
+      pump: moves the plain traffic; without one, or with a stream that is not a bare
+        socket, the connection does it all itself.
     """
 
     __slots__ = (
@@ -106,6 +115,7 @@ class Connection:
         "_journal",
         "_lifecycle",
         "_protocol",
+        "_pump",
         "_receiving",
         "_registry",
         "_scope",
@@ -125,6 +135,7 @@ class Connection:
         lifecycle: Lifecycle,
         registry: Registry,
         journal: Journal,
+        pump: Pump | None = None,
     ) -> None:
         self.peer = peer
         self._stream = stream
@@ -133,6 +144,7 @@ class Connection:
         self._lifecycle = lifecycle
         self._registry = registry
         self._journal = journal
+        self._pump = pump
         self._protocol = Protocol(settings.dialect)
         self._scope = trio.CancelScope()  # owned by run(); cancelled by drain() only
         self._receiving = False
@@ -148,11 +160,11 @@ class Connection:
         self._registry.add(self)
         self._journal.connected(self.peer)
         try:
-            unanswered = None
+            due = HandedBack()
             with self._scope:
-                unanswered = await self._converse()
+                due = await self._converse()
             if self._ending is None:
-                await self._finish_for_drain(unanswered)
+                await self._finish_for_drain(due)
             await self._linger()
         except trio.BrokenResourceError:
             # After the ending was decided it changes nothing: old clients close at once.
@@ -170,70 +182,75 @@ class Connection:
             ending = self._ending or Ending.CUT
             self._journal.closed(self.peer, ending.value)
 
-    async def _converse(self) -> bytes | None:
+    async def _converse(self) -> HandedBack:
         """Answer until somebody ends it.
 
-        When it is the drain that ends it, the ending stays open and what was received at
-        that very moment is returned: within the scope its answer could be cancelled.
+        When that is the drain, what was received at that very moment is returned unanswered:
+        within the scope its answer could be cancelled.
         """
         if self._settings.dialect.greeting:
             await self._send(self._settings.dialect.greeting.encode())
         while self._ending is None and not self._lifecycle.draining:
-            data: bytes | None = None
-            if self._protocol.awaits_quiet:
-                with trio.move_on_after(QUIET_PERIOD):
-                    data = await self._receive()
-            else:
-                data = await self._receive()
+            due = await self._receive()
             if self._lifecycle.draining:
-                return data
-            if data is None:
-                await self._answer(self._protocol.receive_quiet())
-            else:
-                await self._take(data)
-        return None
+                return due
+            await self._answer(due)
+        return HandedBack()
 
-    async def _finish_for_drain(self, data: bytes | None) -> None:
+    async def _finish_for_drain(self, due: HandedBack) -> None:
         """Answer what had been sent when the drain began, and everything held."""
         last = trio.current_time() + QUIET_PERIOD
+        await self._answer(due)
         while self._ending is None:
-            if data is not None:
-                await self._take(data)
-            data = None
-            with trio.CancelScope(deadline=last):
-                data = await self._receive()
-            if data is None:
-                await self._answer(self._protocol.receive_eof())
+            with trio.CancelScope(deadline=last) as waiting:
+                due = await self._receive_portably()
+            if waiting.cancelled_caught:
+                await self._answer(HandedBack(self._protocol.receive_eof()))
                 self._ending = self._ending or Ending.DRAINED
+            else:
+                await self._answer(due)
 
-    async def _receive(self) -> bytes:
+    async def _receive(self) -> HandedBack:
+        """What comes next, by whichever way: a chunk, the end of input, or quiet."""
         self._receiving = True
         try:
-            return bytes(await self._stream.receive_some(RECEIVE_SIZE))
+            if self._protocol.awaits_quiet:
+                with trio.move_on_after(QUIET_PERIOD):
+                    return await self._receive_portably()
+                return HandedBack(self._protocol.receive_quiet())
+            if self._pump is not None and isinstance(self._stream, trio.SocketStream):
+                return await self._pump.carry(self._stream, self._protocol, self.peer)
+            return await self._receive_portably()
         finally:
             self._receiving = False  # from here on a drain must not cancel the answer
 
-    async def _take(self, data: bytes) -> None:
-        """Answer a chunk, or the end of input."""
-        if data:
-            self._journal.received(self.peer, data)
-            await self._answer(self._protocol.receive_data(data))
-        else:
-            self._ending = Ending.EOF
-            await self._answer(self._protocol.receive_eof())
+    async def _receive_portably(self) -> HandedBack:
+        """One chunk, or the end of input, from any kind of stream."""
+        data = bytes(await self._stream.receive_some(RECEIVE_SIZE))
+        if not data:
+            return HandedBack(ended=True)
+        self._journal.received(self.peer, data)
+        return HandedBack(self._protocol.receive_data(data))
 
-    async def _answer(self, outputs: tuple[Output, ...]) -> None:
+    async def _answer(self, due: HandedBack) -> None:
         """Obey and reply in the order of the input, with one send."""
+        outputs = due.outputs
+        if due.ended:
+            self._ending = Ending.EOF
+            outputs = self._protocol.receive_eof()
         replies: list[bytes] = []
+        size, already = 0, due.sent
         for output in outputs:
-            if isinstance(output, Request):
-                replies.append(self._obey(output))
-                if self._ending in (Ending.LEFT, Ending.SHUTDOWN):
-                    break  # nothing after a word that ends it is answered
-            else:
-                replies.append(output)
-        if reply := b"".join(replies):
-            await self._send(reply)
+            reply = self._obey(output) if isinstance(output, Request) else output
+            replies.append(reply)
+            size += len(reply)
+            if self._ending in (Ending.LEFT, Ending.SHUTDOWN):
+                break  # nothing after a word that ends it is answered
+            if size >= REPLY_SIZE:
+                await self._send(b"".join(replies), already)
+                replies, size, already = [], 0, 0
+        if size:
+            await self._send(b"".join(replies), already)
 
     def _obey(self, request: Request) -> bytes:
         """Do what a command asks for; return what is to be said about it."""
@@ -267,8 +284,9 @@ class Connection:
             allowed is RemoteShutdown.LOOPBACK and self._trusted
         )
 
-    async def _send(self, reply: bytes) -> None:
-        await self._stream.send_all(reply)
+    async def _send(self, reply: bytes, already: int = 0) -> None:
+        """Send a reply, but for the bytes that the socket has taken already."""
+        await self._stream.send_all(memoryview(reply)[already:] if already else reply)
         self._journal.replied(self.peer, reply)
 
     async def _linger(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tcpecho_trio.display import shown
 from tcpecho_trio.server.lifecycle import Lifecycle
 from tcpecho_trio.server.registry import Registry
-from tcpecho_trio.standard_input import LineReader
+from tcpecho_trio.standard_input import Input, LineReader
 from tcpecho_trio.texts import Texts
 
 CLOSE_WORDS = frozenset({"cerrarservidor", "cerrar servidor"})
@@ -22,20 +22,20 @@ class Console:
     goes on.
 
     Args:
-      fd: where the words come from.
+      source: where the words come from.
       say: takes each line of the answers.
     """
 
     def __init__(
         self,
-        fd: int,
+        source: Input,
         say: Callable[[str], None],
         *,
         texts: Texts,
         lifecycle: Lifecycle,
         registry: Registry,
     ) -> None:
-        self._lines = LineReader(fd)
+        self._lines = LineReader(source)
         self._say = say
         self._texts = texts
         self._lifecycle = lifecycle
@@ -45,8 +45,11 @@ class Console:
         """Read and obey until the input ends; `greet` tells a person about the words first."""
         if greet:
             self._say(self._texts.console_hint)
-        while (line := await self._lines.read_line()) is not None:
-            self.obey(line)
+        try:
+            while (line := await self._lines.read_line()) is not None:
+                self.obey(line)
+        except OSError:  # nothing can be typed here; that is no reason to stop serving
+            self._say(self._texts.console_unreadable)
 
     def obey(self, line: str) -> None:
         """Do what one line says; case and surrounding blanks do not matter to a person."""

@@ -9,6 +9,7 @@ as the output moves again.
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Callable
 
 import trio
@@ -83,9 +84,11 @@ class Outlet:
     def _write(self, data: bytes) -> bool:
         """Write it all; a full disk or a reader that left costs these lines, no more."""
         view = memoryview(data)
-        try:
-            while view:
+        while view:
+            try:
                 view = view[os.write(self._fd, view) :]
-        except OSError:
-            return False
+            except BlockingIOError:  # somebody who shares it has made it non-blocking
+                select.select([], [self._fd], [])
+            except OSError:
+                return False
         return True

@@ -28,6 +28,10 @@ class Settings:
         orchestrators leave comfortably inside their own thirty (Kubernetes'
         ``terminationGracePeriodSeconds``).
       remote_shutdown: from where a client may shut the server down.
+      pump: whether plain traffic takes the Linux fast path where there is one.
+
+    Raises:
+      ValueError: a value that no server can have.
     """
 
     host: str = "localhost"
@@ -35,3 +39,10 @@ class Settings:
     dialect: Dialect = STANDARD
     drain_timeout: float = 10.0
     remote_shutdown: RemoteShutdown = RemoteShutdown.LOOPBACK
+    pump: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.drain_timeout >= 0:  # nor is a NaN
+            raise ValueError(f"a drain timeout of {self.drain_timeout} seconds")
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"port {self.port}")

@@ -1,0 +1,151 @@
+"""The listening sockets: opening them on every address of a host, and a rush at the door.
+
+``trio.serve_tcp`` accepts one connection per pass of the scheduler. That is fair, but while
+busy clients make a pass last a millisecond, five hundred newcomers would wait for half a second.
+So whoever is let in by ``serve_tcp`` holds the door: everybody else who is already waiting
+there is accepted at once (:meth:`Doorway.rush`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+
+import trio
+
+Handler = Callable[[trio.SocketStream], Awaitable[None]]
+
+PORT_ATTEMPTS = 16
+"""How often a free port is looked for: another program may take it before we listen on it
+again, or it may be taken on only one of the host's addresses."""
+
+RUSH = 64
+"""Connections accepted at a time besides the one that ``serve_tcp`` accepts; at some 50 µs
+each, the others wait no longer than for a slice of the pump's."""
+
+# An address that getaddrinfo(3) knows and this machine does not have: ``::1`` in /etc/hosts
+# where IPv6 is switched off, as containers like it.
+_ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+
+class Doorway:
+    """One server's listening sockets.
+
+    Args:
+      handler: serves one connection; the stream is closed after it.
+      clients: the nursery in which connections are served; outlives the accepting.
+    """
+
+    def __init__(self, handler: Handler, clients: trio.Nursery) -> None:
+        self._handler = handler
+        self._clients = clients
+        self._listening: list[socket.socket] = []
+
+    async def serve(
+        self,
+        host: str,
+        port: int,
+        *,
+        task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Accept on every address of the host, all on one port, until cancelled.
+
+        Port 0 stands for any port that is free on all of them.
+
+        Raises:
+          OSError: from getaddrinfo(3), bind(2) or listen(2); nothing is left open then.
+          UnicodeError: the host is no name at all.
+        """
+        found = await trio.socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
+        for attempts_left in reversed(range(PORT_ATTEMPTS)):
+            try:
+                chosen = port or await _free_port(addresses)
+                await self._serve_addresses(addresses, chosen, task_status)
+            except OSError as error:
+                if port or error.errno != errno.EADDRINUSE or not attempts_left:
+                    raise
+
+    async def _serve_addresses(
+        self,
+        addresses: list[str],
+        port: int,
+        task_status: trio.TaskStatus[list[trio.SocketListener]],
+    ) -> None:
+        failures: list[OSError] = []
+        listeners: list[trio.SocketListener] = []
+        async with trio.open_nursery() as accepting:
+            for address in addresses:
+                serve_tcp = partial(trio.serve_tcp, self._welcome, port, host=address)
+                try:
+                    listeners += await accepting.start(
+                        partial(serve_tcp, handler_nursery=self._clients)
+                    )
+                except OSError as error:
+                    failures.append(error)  # raised below, where no nursery wraps it
+                    if error.errno not in _ABSENT:
+                        break
+            if listeners and all(failure.errno in _ABSENT for failure in failures):
+                failures.clear()
+                # serve_tcp's own descriptors close with it; ours are for the rush.
+                self._listening = [_duplicate(listener) for listener in listeners]
+                try:
+                    task_status.started(listeners)
+                    await trio.sleep_forever()
+                finally:
+                    for listening in self._listening:
+                        listening.close()
+            accepting.cancel_scope.cancel()
+        if failures:
+            raise failures[-1]
+
+    async def _welcome(self, stream: trio.SocketStream) -> None:
+        for other in self.rush(stream.socket.family):
+            self._clients.start_soon(self._serve_and_close, other)
+        await self._handler(stream)
+
+    async def _serve_and_close(self, stream: trio.SocketStream) -> None:
+        """What ``serve_tcp`` does for those that it accepts itself."""
+        try:
+            await self._handler(stream)
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    def rush(self, family: int) -> Iterator[trio.SocketStream]:
+        """Accept whoever else is waiting at the sockets of this family, at most RUSH."""
+        for listening in self._listening:
+            if listening.family == family:
+                for _ in range(RUSH):
+                    try:
+                        accepted, _ = listening.accept()
+                    except OSError:  # nobody is waiting; or no descriptor is left, or the
+                        return  # socket is closed: serve_tcp, which comes next, says so
+                    accepted.setblocking(False)
+                    yield trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
+
+
+def _duplicate(listener: trio.SocketListener) -> socket.socket:
+    """The same listening socket, as one that can be asked without waiting."""
+    duplicate = socket.socket(fileno=os.dup(listener.socket.fileno()))
+    duplicate.setblocking(False)
+    return duplicate
+
+
+async def _free_port(addresses: list[str]) -> int:
+    """A port that is free right now on the first of the addresses that there is."""
+    for left, address in reversed(list(enumerate(reversed(addresses)))):
+        try:
+            (listener,) = await trio.open_tcp_listeners(0, host=address)
+        except OSError as error:
+            if error.errno not in _ABSENT or not left:
+                raise
+        else:
+            async with listener:
+                port: int = listener.socket.getsockname()[1]
+                return port
+    raise AssertionError("the last address returns or raises")

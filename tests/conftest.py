@@ -13,6 +13,14 @@ settings.register_profile(
 settings.register_profile("thorough", settings.get_profile("everyday"), max_examples=20_000)
 
 
+@pytest.fixture(params=["pump", "portable"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each way that traffic can take through a server in this process."""
+    way = str(request.param)
+    monkeypatch.setattr("tests.running.PUMP", way == "pump")
+    return way
+
+
 @pytest.fixture
 def which_nc() -> str:
     """The path of an nc that can half-close (OpenBSD's)."""

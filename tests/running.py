@@ -55,10 +55,14 @@ class Running:
             return await read_all(stream)
 
 
+PUMP = True
+"""Whether servers take the fast path; the fixture `path` runs a test both ways."""
+
+
 @asynccontextmanager
 async def running_server(settings: Settings | None = None) -> AsyncGenerator[Running, None]:
     """A server on a free port; at the end it is drained, and must end by itself."""
-    settings = replace(settings or Settings(), host="127.0.0.1", port=0)
+    settings = replace(settings or Settings(), host="127.0.0.1", port=0, pump=PUMP)
     lifecycle, registry, told = Lifecycle(), Registry(), Told()
     journal = Journal(told, ENGLISH)
     async with trio.open_nursery() as nursery:

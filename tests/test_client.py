@@ -19,6 +19,8 @@ from tcpecho_trio.server import Settings
 from tests.protocol_inputs import cuts
 from tests.running import running_server
 
+pytestmark = pytest.mark.usefixtures("path")  # on the pump, and without it
+
 
 async def test_ask_returns_the_reply() -> None:
     async with running_server() as server, open_client("127.0.0.1", server.port) as client:

@@ -16,6 +16,8 @@ from tcpecho_trio.server import Journal, Lifecycle, Phase, Registry, Settings, s
 from tcpecho_trio.texts import ENGLISH
 from tests.running import Told, read_all, read_exactly, running_server
 
+pytestmark = pytest.mark.usefixtures("path")  # on the pump, and without it
+
 RESET = struct.pack("ii", 1, 0)
 
 

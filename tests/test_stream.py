@@ -13,6 +13,8 @@ from tcpecho_trio.errors import ConnectionLost
 from tests.naive_model import upper
 from tests.running import Running, running_server
 
+pytestmark = pytest.mark.usefixtures("path")  # on the pump, and without it
+
 
 def source_of(*chunks: bytes) -> Source:
     waiting = list(chunks)

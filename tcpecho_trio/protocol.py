@@ -126,21 +126,27 @@ class Protocol:
         return self.state is State.UNDECIDED and len(self._held) > self._settled
 
     def receive_data(self, data: bytes) -> tuple[Output, ...]:
-        """Take a chunk as the network cut it; an empty one is no input at all.
+        """Take a chunk as the network cut it; an empty one is no input at all."""
+        reply = self.receive_plain(data)
+        return self._receive_any(data) if reply is None else (reply,)
 
-        The hot path. Whole lines that do not even contain a word cannot be commands and
-        leave the machine as it was, so they are answered without looking closer.
+    def receive_plain(self, data: bytes) -> bytes | None:
+        """Take a chunk if it is a plain one: whole lines of text from a line client.
+
+        Returns the reply, or None if the chunk has to go through :meth:`receive_data`; then
+        nothing has changed. The hot path: lines that do not even contain a word cannot be
+        commands and leave the machine as it was, so they are answered without looking closer.
         """
         if self._steady and data[-1:] == b"\n":
             for mark, word in self._marks:  # dialect.mentions_word(data), without the call
                 if mark in data and word in data:
-                    break
-            else:
-                if data.isascii():
-                    return (data.upper() if len(data) < LARGE else upper_large(data),)
-                text = data.decode("utf-8", "surrogateescape")
-                return (text.upper().encode("utf-8", "surrogateescape"),)
-        return self._receive_any(data)
+                    return None
+            if data.isascii():
+                return data.upper() if len(data) < LARGE else upper_large(data)
+            return (
+                data.decode("utf-8", "surrogateescape").upper().encode("utf-8", "surrogateescape")
+            )
+        return None
 
     def _receive_any(self, data: bytes) -> tuple[Output, ...]:
         """Do what :meth:`receive_data` promises, for every chunk in every state."""

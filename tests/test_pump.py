@@ -210,7 +210,7 @@ async def test_what_is_not_plain_is_handed_back() -> None:
         nursery.cancel_scope.cancel()
     word, held, half, ended, partly = results
     assert len(word.outputs) == 1  # type: ignore[attr-defined]
-    assert (held.outputs, half.outputs) == ((), ())  # type: ignore[attr-defined]
+    assert (held.outputs, half.outputs) == ((), (b"A",))  # type: ignore[attr-defined]
     assert ended.ended  # type: ignore[attr-defined]
     assert partly.outputs  # type: ignore[attr-defined]
 

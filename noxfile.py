@@ -57,3 +57,10 @@ def thorough(session: nox.Session) -> None:
             or ["tests/test_protocol_machine.py", "tests/test_protocol_properties.py"]
         ),
     )
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """This server and its peers side by side: tables, JSON and a plot in benchmarks/results."""
+    session.install("-e.", *dependencies("bench"))
+    session.run("python", "-m", "benchmarks", *session.posargs)

@@ -7,7 +7,7 @@
  * connections are opened first and stay silent.
  *
  * Prints one JSON object: messages answered, seconds, and the latency of a round trip
- * (all DEPTH messages) in microseconds. A first tenth of the time is warm-up: a line "warm"
+ * (all DEPTH messages) in microseconds. The first 0.3 s are warm-up: a line "warm"
  * says that it is over and the counting begins, so that whoever reads the server's CPU time
  * reads it at the same moment; a line "done" says that the counting has ended.
  */
@@ -112,7 +112,7 @@ int main(int argc, char **argv) {
     }
     size_t room = 1 << 20, rounds = 0;
     int64_t *latencies = malloc(room * sizeof *latencies);
-    int64_t start = now_ns(), warm = start + (int64_t)(seconds * 1e8), end = warm + (int64_t)(seconds * 1e9);
+    int64_t start = now_ns(), warm = start + 300000000LL, end = warm + (int64_t)(seconds * 1e9);
     int counting = 0;
     struct epoll_event events[1024];
     for (int i = 0; i < connections; i++) {

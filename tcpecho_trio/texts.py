@@ -30,6 +30,7 @@ class Texts:
     cutting: str
     stopped: str
     more_messages: str
+    more_connections: str
     thousands: str
     lines_lost: str
 
@@ -121,12 +122,13 @@ SPANISH = Texts(
     leaving="[{peer}] Cliente solicitó desconexión. Cerrando conexión...",
     closed="[{peer}] Conexión terminada: {reason}",
     crashed="[{peer}] Error interno del servidor (por favor, repórtalo):\n{traceback}",
-    shutdown_refused="[{peer}] Apagado remoto rechazado",
+    shutdown_refused="[{peer}] Apagado remoto rechazado ({count})",
     accept_failed="No se pueden aceptar conexiones por ahora ({count} intentos): {error}",
     draining="Cerrando el servidor ({reason}): clientes conectados: {clients}...",
     cutting="Cerrando el servidor sin esperar a nadie más...",
     stopped="Servidor detenido.",
     more_messages="… y {count} mensajes más",
+    more_connections="… y {count} conexiones más",
     thousands=" ",
     lines_lost="… {count} líneas perdidas: esta salida no avanzaba",
     ended_left="el cliente se despidió",
@@ -206,7 +208,7 @@ SPANISH = Texts(
     cli_drain_timeout="Segundos que se espera a los clientes al cerrar el servidor.",
     cli_remote_shutdown="Desde dónde se obedece el apagado remoto.",
     cli_log_format="Relato para una persona, o un objeto JSON por línea.",
-    cli_quiet="No contar cada mensaje.",
+    cli_quiet="No contar conexiones ni mensajes.",
     cli_no_console="No leer órdenes de la terminal.",
     cli_message="Envía este mensaje, escribe la respuesta y termina. Se puede repetir.",
     cli_one_line="un mensaje es una sola línea; repite -m para enviar varias",
@@ -229,12 +231,13 @@ ENGLISH = Texts(
     leaving="[{peer}] Client asked to disconnect. Closing connection...",
     closed="[{peer}] Connection ended: {reason}",
     crashed="[{peer}] Internal server error (please report it):\n{traceback}",
-    shutdown_refused="[{peer}] Remote shutdown refused",
+    shutdown_refused="[{peer}] Remote shutdown refused ({count})",
     accept_failed="Cannot accept connections for now ({count} attempts): {error}",
     draining="Closing the server ({reason}): clients connected: {clients}...",
     cutting="Closing the server without waiting for anybody else...",
     stopped="Server stopped.",
     more_messages="… and {count} more messages",
+    more_connections="… and {count} more connections",
     thousands=",",
     lines_lost="… {count} lines lost: this output was not moving",
     ended_left="the client said goodbye",
@@ -311,7 +314,7 @@ ENGLISH = Texts(
     cli_drain_timeout="Seconds to wait for the clients when the server closes.",
     cli_remote_shutdown="From where a remote shutdown is obeyed.",
     cli_log_format="Told to a person, or one JSON object a line.",
-    cli_quiet="Do not tell of each message.",
+    cli_quiet="Do not tell of connections and messages.",
     cli_no_console="Do not read commands from the terminal.",
     cli_message="Send this message, write the reply and end. Can be repeated.",
     cli_one_line="a message is one line; repeat -m to send several",

@@ -11,8 +11,8 @@ from trio.testing import MockClock
 
 from tcpecho_trio.server.connection import Ending
 from tcpecho_trio.server.journal import (
+    EVENTS_A_SECOND,
     MAX_LINES,
-    MESSAGES_A_SECOND,
     Journal,
     console_teller,
     json_teller,
@@ -59,10 +59,10 @@ async def test_more_messages_than_one_can_read_are_counted_and_told_each_second(
             for _ in range(10_000):
                 journal.received("p:1", b"x\n")
                 journal.replied("p:1", b"X\n")
-            assert len(lines) == 2 * MESSAGES_A_SECOND
+            assert len(lines) == 2 * EVENTS_A_SECOND
             await trio.sleep(1.1)
-            assert lines[2 * MESSAGES_A_SECOND :] == [
-                f"… and {10_000 - MESSAGES_A_SECOND:,} more messages"
+            assert lines[2 * EVENTS_A_SECOND :] == [
+                f"… and {10_000 - EVENTS_A_SECOND:,} more messages"
             ]
         await trio.sleep(100)
         lines.clear()
@@ -77,7 +77,7 @@ async def test_at_a_rate_one_can_read_every_message_is_told(autojump_clock: Mock
     for _ in range(200):
         journal.received("p:1", b"x\n")
         journal.replied("p:1", b"X\n")
-        await trio.sleep(1 / MESSAGES_A_SECOND + 0.001)
+        await trio.sleep(1 / EVENTS_A_SECOND + 0.001)
     assert len(lines) == 400
 
 
@@ -86,7 +86,7 @@ async def test_what_was_not_told_is_counted_at_the_end() -> None:
     for _ in range(1000):
         journal.received("p:1", b"x")
     journal.stopped()
-    assert lines[-2:] == [f"… y {1000 - MESSAGES_A_SECOND} mensajes más", "Servidor detenido."]
+    assert lines[-2:] == [f"… y {1000 - EVENTS_A_SECOND} mensajes más", "Servidor detenido."]
 
 
 async def test_what_peers_send_is_escaped_and_cut() -> None:
@@ -96,13 +96,27 @@ async def test_what_peers_send_is_escaped_and_cut() -> None:
     assert len(lines[0]) < 240
 
 
-async def test_quiet_tells_no_messages_but_everything_else() -> None:
+async def test_quiet_tells_no_connections_and_no_messages_but_everything_else() -> None:
     journal, lines = told(messages=False)
-    journal.received("p:1", b"x")
-    journal.replied("p:1", b"X")
-    assert lines == []
     journal.connected("p:1")
-    assert lines == ["[p:1] Cliente conectado"]
+    journal.received("p:1", b"x\n" * 1000)
+    journal.replied("p:1", b"X")
+    journal.leaving("p:1")
+    journal.closed("p:1", "left")
+    assert lines == []
+    journal.shutdown_refused("p:1")
+    journal.stopped()
+    assert lines == ["[p:1] Apagado remoto rechazado (1)", "Servidor detenido."]
+
+
+async def test_connections_too_are_counted_when_they_are_too_many(
+    autojump_clock: MockClock,
+) -> None:
+    journal, lines = told()
+    for _ in range(1000):
+        journal.connected("p:1")
+    journal.stopped()
+    assert lines[-2] == f"… y {1000 - EVENTS_A_SECOND} conexiones más"
 
 
 async def test_failures_to_accept_are_told_now_and_then(autojump_clock: MockClock) -> None:
@@ -114,7 +128,7 @@ async def test_failures_to_accept_are_told_now_and_then(autojump_clock: MockCloc
 
 
 @pytest.mark.parametrize("texts", LANGUAGES.values())
-def test_every_ending_has_its_words(texts: Texts) -> None:
+async def test_every_ending_has_its_words(texts: Texts) -> None:
     journal, lines = told(texts)
     for ending in Ending:
         journal.closed("p:1", ending.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from io import FileIO
 
@@ -96,13 +97,24 @@ async def test_flushing_a_stalled_output_gives_up(
     pipe: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tcpecho_trio.server.outlet.FLUSH_TIME", 0.01)
-    outlet = Outlet(pipe[1].fileno(), lost)
+    ended = threading.Event()
+
+    class Watched(Outlet):
+        def _write(self, data: bytes) -> bool:
+            try:
+                return super()._write(data)
+            finally:
+                ended.set()
+
+    outlet = Watched(pipe[1].fileno(), lost)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(outlet.run)
         outlet.put("x" * 500_000)
         await outlet.flush()
         nursery.cancel_scope.cancel()
-    pipe[0].close()  # lets the abandoned thread go
+    # The abandoned thread must be gone before its descriptor's number is used again.
+    pipe[0].close()
+    await trio.to_thread.run_sync(ended.wait)
 
 
 async def test_lines_that_could_not_be_written_are_told_when_it_works_again(

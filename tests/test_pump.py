@@ -141,7 +141,7 @@ async def stall_over(reading: trio.Event) -> None:
     reading.set()
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(schedule=schedules())
 def test_both_paths_tell_a_client_the_same(schedule: Schedule) -> None:
     async def main(pump: bool) -> bytes:

@@ -6,6 +6,7 @@ import errno
 import socket
 import struct
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
@@ -188,6 +189,66 @@ async def test_a_free_port_is_the_same_on_every_address_of_the_host() -> None:
         assert len(ports) == 1
         assert told.named("listening") == [{"address": f"localhost:{ports.pop()}"}]
         nursery.cancel_scope.cancel()
+
+
+async def test_an_address_that_this_machine_lacks_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # localhost with an ::1 in /etc/hosts where IPv6 is switched off, as in many containers.
+    real = trio.socket.getaddrinfo
+    hosts = ["192.0.2.1", "127.0.0.1"]
+
+    async def two_addresses(host: str, *rest: Any, **options: Any) -> list[Any]:
+        found: list[Any] = []
+        while hosts:
+            found += await real(hosts.pop(0), *rest, **options)
+        return found or await real(host, *rest, **options)
+
+    monkeypatch.setattr("trio.socket.getaddrinfo", two_addresses)
+    async with running_server() as server:
+        assert await server.ask(b"hola") == b"HOLA"
+
+
+async def test_everybody_at_the_door_is_let_in_at_once() -> None:
+    async with running_server() as server:
+        peers = []
+        for _ in range(100):  # without a checkpoint: the server has no chance to accept
+            peer = socket.create_connection(("127.0.0.1", server.port))
+            peer.setblocking(False)
+            peers.append(trio.SocketStream(trio.socket.from_stdlib_socket(peer)))
+        passes = 0
+        while server.registry.accepted < 100:
+            passes += 1
+            await trio.lowlevel.checkpoint()
+        assert passes < 20
+        for stream in peers:
+            await stream.send_all(b"hola\n")
+            assert await read_exactly(stream, 5) == b"HOLA\n"
+            await stream.aclose()
+
+
+async def test_an_end_that_is_asked_for_during_the_start_is_an_orderly_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def slow_resolver(*_: object, **__: object) -> list[object]:
+        await trio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    monkeypatch.setattr("trio.socket.getaddrinfo", slow_resolver)
+    for ask in (Lifecycle.cut, lambda life: life.drain("early")):
+        lifecycle, told = Lifecycle(), Told()
+        server = partial(serve, Settings(), lifecycle=lifecycle, registry=Registry())
+        async with trio.open_nursery() as nursery:
+
+            async def end() -> None:
+                await trio.testing.wait_all_tasks_blocked()
+                ask(lifecycle)  # noqa: B023
+
+            nursery.start_soon(end)
+            listeners = await nursery.start(partial(server, journal=Journal(told, ENGLISH)))
+        assert listeners == []
+        assert told.named("listening") == []
+        assert len(told.named("stopped")) == 1
 
 
 async def unstarted(settings: Settings) -> CannotListen:

@@ -24,6 +24,7 @@ import contextlib
 import enum
 import socket
 import struct
+from collections.abc import Awaitable
 
 import trio
 
@@ -68,7 +69,7 @@ class Ending(enum.Enum):
     CRASHED = "crashed"
 
 
-async def handle(
+def handle(
     stream: trio.SocketStream,
     *,
     settings: Settings,
@@ -76,15 +77,16 @@ async def handle(
     registry: Registry,
     journal: Journal,
     pump: Pump | None,
-) -> None:
-    """Serve one accepted connection; the task's outermost function.
+) -> Awaitable[None]:
+    """Serve one accepted connection, to be awaited in a task of its own.
 
     No failure leaves it, because in a nursery one handler's exception ends all the others.
+    Not a coroutine itself: an idle connection should not pay for one more frame.
     """
     try:
         address = stream.socket.getpeername()
     except OSError:  # ENOTCONN: it was reset before it was accepted
-        return
+        return _nobody()
     connection = Connection(
         stream,
         peer=format_address(address),
@@ -95,7 +97,12 @@ async def handle(
         journal=journal,
         pump=pump,
     )
-    await connection.run()
+    return connection.run()
+
+
+async def _nobody() -> None:
+    """Serve a connection whose client is gone."""
+    await trio.lowlevel.checkpoint()
 
 
 class Connection:
@@ -165,7 +172,8 @@ class Connection:
                 due = await self._converse()
             if self._ending is None:
                 await self._finish_for_drain(due)
-            await self._linger()
+            if self._ending is not Ending.EOF:  # else all input has been read
+                await self._linger()
         except trio.BrokenResourceError:
             # After the ending was decided it changes nothing: old clients close at once.
             self._ending = self._ending or Ending.RESET
@@ -190,8 +198,18 @@ class Connection:
         """
         if self._settings.dialect.greeting:
             await self._send(self._settings.dialect.greeting.encode())
+        pump, stream = self._pump, self._stream
         while self._ending is None and not self._lifecycle.draining:
-            due = await self._receive()
+            self._receiving = True
+            try:
+                if self._protocol.awaits_quiet:
+                    due = await self._receive_or_quiet()
+                elif pump is not None and isinstance(stream, trio.SocketStream):
+                    due = await pump.carry(stream, self._protocol, self.peer)
+                else:
+                    due = await self._receive()
+            finally:
+                self._receiving = False  # from here on a drain must not cancel the answer
             if self._lifecycle.draining:
                 return due
             await self._answer(due)
@@ -203,28 +221,20 @@ class Connection:
         await self._answer(due)
         while self._ending is None:
             with trio.CancelScope(deadline=last) as waiting:
-                due = await self._receive_portably()
+                due = await self._receive()
             if waiting.cancelled_caught:
                 await self._answer(HandedBack(self._protocol.receive_eof()))
                 self._ending = self._ending or Ending.DRAINED
             else:
                 await self._answer(due)
 
-    async def _receive(self) -> HandedBack:
-        """What comes next, by whichever way: a chunk, the end of input, or quiet."""
-        self._receiving = True
-        try:
-            if self._protocol.awaits_quiet:
-                with trio.move_on_after(QUIET_PERIOD):
-                    return await self._receive_portably()
-                return HandedBack(self._protocol.receive_quiet())
-            if self._pump is not None and isinstance(self._stream, trio.SocketStream):
-                return await self._pump.carry(self._stream, self._protocol, self.peer)
-            return await self._receive_portably()
-        finally:
-            self._receiving = False  # from here on a drain must not cancel the answer
+    async def _receive_or_quiet(self) -> HandedBack:
+        """What comes next within a quiet period, or what its end decides."""
+        with trio.move_on_after(QUIET_PERIOD):
+            return await self._receive()
+        return HandedBack(self._protocol.receive_quiet())
 
-    async def _receive_portably(self) -> HandedBack:
+    async def _receive(self) -> HandedBack:
         """One chunk, or the end of input, from any kind of stream."""
         data = bytes(await self._stream.receive_some(RECEIVE_SIZE))
         if not data:

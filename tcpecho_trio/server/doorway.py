@@ -104,17 +104,21 @@ class Doorway:
         if failures:
             raise failures[-1]
 
-    async def _welcome(self, stream: trio.SocketStream) -> None:
+    def _welcome(self, stream: trio.SocketStream) -> Awaitable[None]:
         for other in self.rush(stream.socket.family):
             self._clients.start_soon(self._serve_and_close, other)
-        await self._handler(stream)
+        return self._handler(stream)
 
     async def _serve_and_close(self, stream: trio.SocketStream) -> None:
-        """What ``serve_tcp`` does for those that it accepts itself."""
+        """What ``serve_tcp`` does for those that it accepts itself.
+
+        Its ``aclose_forcefully`` opens and cancels a scope to get out of one checkpoint: a
+        fifth of what a short connection costs. Closing the socket is the same without it.
+        """
         try:
             await self._handler(stream)
         finally:
-            await trio.aclose_forcefully(stream)
+            stream.socket.close()
 
     def rush(self, family: int) -> Iterator[trio.SocketStream]:
         """Accept whoever else is waiting at the sockets of this family, at most RUSH."""

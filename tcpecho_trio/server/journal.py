@@ -28,14 +28,14 @@ Teller = Callable[..., None]
 MAX_LINES = 20
 """Lines told of one chunk: a pipelining client may send thousands at once."""
 
-MESSAGES_A_SECOND = 40
-"""Messages told in any one second: about what a terminal shows without scrolling. What comes
-faster is counted, and the count is told; nobody could have read it anyway, and telling it
-would cost more than answering it."""
+EVENTS_A_SECOND = 100
+"""Connections and messages told in any one second; more scrolls past faster than anybody
+reads. What comes on top is counted, and the count is told at the end of the second: to tell it
+all would cost more than to answer it."""
 
-ACCEPT_FAILURES_EVERY = 10.0
-"""Seconds between two lines about connections that cannot be accepted: while descriptors are
-short, Trio tries ten times a second."""
+RARELY = 10.0
+"""Seconds between two lines about one kind of trouble. While descriptors are short, Trio tries
+to accept ten times a second; and a peer can ask for a shutdown as fast as it can send."""
 
 
 def console_teller(put: Put, texts: Texts) -> Teller:
@@ -81,27 +81,30 @@ class Journal:
     Args:
       tell: how events are told.
       texts: the language of those fields that are words for a person.
-      messages: whether messages and replies are told.
+      messages: whether connections and messages are told, as far as one can read them.
     """
 
     def __init__(self, tell: Teller, texts: Texts, *, messages: bool = True) -> None:
         self._tell = tell
         self.texts = texts
         self.messages = messages
-        # Messages that may still be told in this second; negative once one was not.
-        self._allowance = MESSAGES_A_SECOND
+        # Events that may still be told in this second. Once it is 0, run() begins the next.
+        self._allowance = EVENTS_A_SECOND if messages else 0
         self._second = -math.inf  # when it began, on the clock of the run
-        self._untold = 0
         self._exhausted = trio.Event()
-        self._accept_failures = 0
-        self._accept_failed = -math.inf
+        self._telling = False  # whether the last message was told; then its reply is, too
+        self._untold_messages = 0
+        self._untold_connections = 0
+        self._troubles: dict[str, tuple[float, int]] = {}  # when last told, how often since
 
     async def run(self) -> None:
-        """Tell at the end of each second how many messages were not told in it."""
+        """Tell at the end of each second how much was not told in it. Until cancelled."""
         while True:
             await self._exhausted.wait()
             await trio.sleep_until(self._second + 1)
             self._tell_untold()
+            self._allowance = EVENTS_A_SECOND
+            self._exhausted = trio.Event()
 
     def listening(self, address: str) -> None:
         """Clients can connect now; `address` as the user named it, with the real port."""
@@ -109,47 +112,54 @@ class Journal:
 
     def connected(self, peer: str) -> None:
         """A client was accepted."""
-        self._tell("connected", peer=peer)
+        if self._may_tell():
+            self._tell("connected", peer=peer)
+        else:
+            self._untold_connections += 1
 
-    def received(self, peer: str, data: bytes) -> None:
-        """A chunk came in."""
-        if self.messages:
-            if self._allowance > 0 or trio.current_time() >= self._second + 1:
-                self._tell_received(peer, data)
-            else:
-                self._allowance = -1
-                self._untold += data.count(b"\n") or 1
+    def received(self, peer: str, data: bytes) -> bool:
+        """A chunk came in; whether that was told. Costs the pump little when it is not."""
+        if self._allowance <= 0 or not self._may_tell():
+            self._telling = False
+            self._untold_messages += data.count(b"\n") or 1
+            return False
+        self._telling = True
+        lines = _lines(data)
+        for line in lines[:MAX_LINES]:
+            self._tell("received", peer=peer, text=shown(line))
+        if len(lines) > MAX_LINES:
+            self._untold_messages += len(lines) - MAX_LINES
+            self._exhausted.set()
+        return True
 
     def replied(self, peer: str, data: bytes) -> None:
-        """A reply went out; told if the message it belongs to was."""
-        if self.messages and self._allowance >= 0:
+        """A reply went out; told if the message before it was."""
+        if self._telling:
             for line in _lines(data)[:MAX_LINES]:
                 self._tell("replied", peer=peer, text=shown(line))
 
     def leaving(self, peer: str) -> None:
-        """A client sent a word that ends its connection."""
-        self._tell("leaving", peer=peer)
-
-    def shutdown_refused(self, peer: str) -> None:
-        """A client asked for a shutdown that it has no right to."""
-        self._tell("shutdown_refused", peer=peer)
+        """A client sent a word that ends its connection; told if the word was."""
+        if self._telling:
+            self._tell("leaving", peer=peer)
 
     def closed(self, peer: str, reason: str) -> None:
         """A connection is over; `reason` is an Ending's value."""
-        self._tell("closed", peer=peer, reason=reason)
+        if self._may_tell():
+            self._tell("closed", peer=peer, reason=reason)
+
+    def shutdown_refused(self, peer: str) -> None:
+        """A client asked for a shutdown that it has no right to."""
+        self._tell_rarely("shutdown_refused", peer=peer)
+
+    def accept_failed(self, error: str) -> None:
+        """A connection could not be accepted."""
+        self._tell_rarely("accept_failed", error=shown(error))
 
     def crashed(self, peer: str, error: BaseException) -> None:
         """A handler failed in a way that is our bug."""
         lines = "".join(traceback.format_exception(error))
         self._tell("crashed", peer=peer, traceback="\n".join(map(shown, lines.splitlines())))
-
-    def accept_failed(self, error: str) -> None:
-        """A connection could not be accepted; told now and then, with how often."""
-        self._accept_failures += 1
-        if trio.current_time() >= self._accept_failed + ACCEPT_FAILURES_EVERY:
-            self._accept_failed = trio.current_time()
-            self._tell("accept_failed", error=shown(error), count=self._accept_failures)
-            self._accept_failures = 0
 
     def draining(self, reason: str, clients: int) -> None:
         """The server has begun to end."""
@@ -164,26 +174,34 @@ class Journal:
         self._tell_untold()
         self._tell("stopped")
 
-    def _tell_received(self, peer: str, data: bytes) -> None:
-        if trio.current_time() >= self._second + 1:
-            self._tell_untold()
-            self._second = trio.current_time()
-        lines = _lines(data)
-        told = lines[: min(MAX_LINES, self._allowance)]
-        for line in told:
-            self._tell("received", peer=peer, text=shown(line))
-        self._allowance -= len(told)
-        self._untold += len(lines) - len(told)
-        if self._allowance <= 0 or self._untold:
+    def _may_tell(self) -> bool:
+        """Whether one more event may be told in this second; if so, it counts."""
+        if self._allowance <= 0:
+            return False
+        now = trio.current_time()
+        if now >= self._second + 1:
+            self._second, self._allowance = now, EVENTS_A_SECOND
+        self._allowance -= 1
+        if self._allowance == 0:
             self._exhausted.set()
+        return True
 
     def _tell_untold(self) -> None:
-        """Say how many messages were passed over, and begin to tell again."""
-        if self._untold:
-            self._tell("more_messages", count=self._untold)
-        self._untold, self._allowance = 0, MESSAGES_A_SECOND
-        if self._exhausted.is_set():
-            self._exhausted = trio.Event()
+        """Say how much was passed over."""
+        if self._untold_messages and self.messages:
+            self._tell("more_messages", count=self._untold_messages)
+        if self._untold_connections and self.messages:
+            self._tell("more_connections", count=self._untold_connections)
+        self._untold_messages = self._untold_connections = 0
+
+    def _tell_rarely(self, event: str, **fields: Any) -> None:
+        """Tell of a trouble now and then, with how often there was cause to."""
+        last, count = self._troubles.get(event, (-math.inf, 0))
+        now, count = trio.current_time(), count + 1
+        if now >= last + RARELY:
+            self._tell(event, count=count, **fields)
+            last, count = now, 0
+        self._troubles[event] = last, count
 
 
 def _lines(data: bytes) -> list[bytes]:

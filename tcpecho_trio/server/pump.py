@@ -116,8 +116,7 @@ class Pump:
             except OSError as error:
                 self._fail(fd, error)
                 continue
-            if telling and data:
-                journal.received(peer, data)
+            told = telling and data and journal.received(peer, data)
             reply = receive_plain(data)
             if reply is None:
                 reply = self._take(fd, data)
@@ -132,16 +131,17 @@ class Pump:
                 continue
             if sent != len(reply):
                 self._hand_back(fd, HandedBack((reply,), sent))
-            elif telling:
+            elif told:
                 journal.replied(peer, reply)
 
     def _take(self, fd: int, data: bytes) -> bytes | None:
         """Take a chunk that is no plain one: its reply, if that is still all there is to do."""
-        protocol = self._carried[fd].protocol
-        outputs = protocol.receive_data(data)
         if not data:
             self._hand_back(fd, HandedBack(ended=True))
-        elif protocol.awaits_quiet:
+            return None
+        protocol = self._carried[fd].protocol
+        outputs = protocol.receive_data(data)
+        if protocol.awaits_quiet:
             self._hand_back(fd, HandedBack(outputs))
         elif len(outputs) == 1 and isinstance(reply := outputs[0], bytes):
             return reply

@@ -1,0 +1,139 @@
+"""This server and its peers, side by side in one run: ``nox -s bench`` or
+``python -m benchmarks``.
+
+Each round measures every server once, in turn, so that a machine whose speed drifts is fair
+to all. Server and load have a processor each. The figures are medians over the rounds; the
+ratios are medians of the ratios within a round. CPU time per message is the figure that holds
+on a noisy machine. Needs Linux, a C compiler and two processors; Go is measured where it is
+installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import measures, report
+from benchmarks.servers import HERE, Server, available, ours
+
+OURS = "tcpecho_trio"
+PLOTTED = ["10×32 B", "100×64 B", "pipelined 10×64 B×100", "bulk 1×64 KiB×4"]
+
+Measure = Callable[[Server], dict[str, float]]
+
+
+def rounds_of(
+    title: str, measure: Measure, servers: list[Server], rounds: int, leading: str
+) -> dict[str, dict[str, float]]:
+    """Medians of every figure of every server, and the ratios of the leading figure."""
+    samples: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for number in range(rounds):
+        for server in servers:
+            print(
+                f"\r{title}: round {number + 1}/{rounds}, {server.name:40}", end="", file=sys.stderr
+            )
+            samples[server.name].append(measure(server))
+    print(file=sys.stderr)
+    rows = {
+        name: {figure: statistics.median(s[figure] for s in own) for figure in own[0]}
+        for name, own in samples.items()
+    }
+    base = samples[servers[0].name]
+    for name, own in samples.items():
+        pairs = zip(base, own, strict=True)
+        rows[name]["ratio"] = statistics.median(
+            a[leading] / b[leading] if b[leading] else math.inf for a, b in pairs
+        )
+    return rows
+
+
+def main() -> None:
+    """Measure what the options ask for, print tables, write JSON and SVG."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0, help="counted time of one load")
+    parser.add_argument("--load", action="append", choices=list(measures.LOADS), metavar="NAME")
+    parser.add_argument("--server", action="append", metavar="TEXT", help="servers named like this")
+    parser.add_argument("--only", choices=["messages", "connections", "memory", "narration"])
+    parser.add_argument("--out", type=Path, default=HERE / "results")
+    options = parser.parse_args()
+    descriptors = measures.raise_descriptor_limit()
+
+    servers = available()
+    if options.server:
+        servers = [s for s in servers if s.name == OURS or any(t in s.name for t in options.server)]
+    results: report.Results = {}
+
+    def show(title: str, rows: dict[str, dict[str, float]], figures: list[str]) -> None:
+        results[title] = rows
+        print(report.table(title, rows, next(iter(rows)), figures), end="\n\n", flush=True)
+
+    if options.only in (None, "messages"):
+        for name in options.load or measures.LOADS:
+            load = measures.LOADS[name]
+            if load.idle + load.connections + 100 > descriptors:
+                print(f"{name}: needs more than {descriptors} descriptors (ulimit -n), left out\n")
+                continue
+            rows = rounds_of(
+                name,
+                lambda server, load=load: measures.messages(server, load, options.seconds),  # type: ignore[misc]
+                servers if not load.idle else servers[:1],
+                options.rounds,
+                "cpu_us_per_message",
+            )
+            show(name, rows, ["cpu_us_per_message", "messages_per_second", "p50", "p99", "max"])
+    if options.only in (None, "connections"):
+        rows = rounds_of(
+            "connections",
+            lambda server: measures.connections(server, options.seconds),
+            servers,
+            options.rounds,
+            "cpu_us_per_connection",
+        )
+        figures = ["cpu_us_per_connection", "connections_per_second", "p50", "p99", "max"]
+        show("connections", rows, figures)
+    if options.only in (None, "memory"):
+        rows = rounds_of(
+            "private KiB per idle connection",
+            lambda server: {"KiB": measures.idle_memory(server)},
+            servers,
+            1,
+            "KiB",
+        )
+        show("private KiB per idle connection", rows, ["KiB"])
+    if options.only in (None, "narration"):
+        telling = [
+            Server("told on a console", ours(), full=True),
+            Server("--quiet", ours("--quiet"), full=True),
+        ]
+        rows = rounds_of(
+            "narration, 100×64 B",
+            lambda server: measures.messages(server, measures.LOADS["100×64 B"], options.seconds),
+            telling,
+            options.rounds,
+            "messages_per_second",
+        )
+        show("narration, 100×64 B", rows, ["messages_per_second", "cpu_us_per_message"])
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    machine = (
+        f"{platform.platform()}, {platform.python_implementation()} {platform.python_version()}"
+    )
+    saved = {"machine": machine, "rounds": options.rounds, "results": results}
+    (options.out / "results.json").write_text(
+        json.dumps(saved, ensure_ascii=False, indent=1) + "\n"
+    )
+    plotted = {title: results[title] for title in PLOTTED if title in results}
+    if plotted:
+        (options.out / "cpu.svg").write_text(report.plot(plotted, OURS, "cpu_us_per_message"))
+    print(f"written to {options.out}")
+
+
+main()

@@ -1,0 +1,131 @@
+"""What is measured of a server: messages, idle connections, new connections."""
+
+from __future__ import annotations
+
+import json
+import resource
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.servers import HERE, Running, Server, compile_c
+
+SERVER_PROCESSOR, LOAD_PROCESSOR = 0, 1
+IDLE_CONNECTIONS = 4000
+
+
+@dataclass(frozen=True)
+class Load:
+    """Connections, each with so many messages under way at a time."""
+
+    name: str
+    connections: int
+    depth: int
+    message: bytes
+    idle: int = 0
+
+
+def line(size: int) -> bytes:
+    """A line of ASCII text, `size` bytes with its LF."""
+    return (b"hola servidor, que tal " * size)[: size - 1] + b"\n"
+
+
+# The same number of characters as the ASCII line of 32 bytes, two in three of them not ASCII.
+ENYE = ("ñañá éü señor " * 3)[:31].encode() + b"\n"
+
+LOADS = {
+    load.name: load
+    for load in (
+        Load("1×32 B", 1, 1, line(32)),
+        Load("10×32 B", 10, 1, line(32)),
+        Load("100×64 B", 100, 1, line(64)),
+        Load("10×1 KiB", 10, 1, line(1024)),
+        Load("1000×64 B", 1000, 1, line(64)),
+        Load("pipelined 10×64 B×100", 10, 100, line(64)),
+        Load("bulk 1×64 KiB×4", 1, 4, line(64) * 1024),
+        Load("10×32 ñ", 10, 1, ENYE),
+        Load("100×64 B, 10000 idle", 100, 1, line(64), idle=10_000),
+    )
+}
+
+
+def raise_descriptor_limit() -> int:
+    """Let this process and its children open as many files as they may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def messages(server: Server, load: Load, seconds: float) -> dict[str, float]:
+    """Messages a second, CPU µs a message of the server, and latency in µs."""
+    program = compile_c(HERE / "load.c", "load")
+    with (
+        Running(server, SERVER_PROCESSOR) as running,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        request, reply = Path(folder, "request"), Path(folder, "reply")
+        request.write_bytes(load.message)
+        # A bare bytes.upper() leaves what is not ASCII as it was.
+        whole = server.full or server.unicode
+        said = load.message.decode().upper().encode() if whole else load.message.upper()
+        reply.write_bytes(said)
+        counts = [str(load.connections), str(load.depth), str(seconds)]
+        command = [program, str(running.port), *counts, str(request), str(reply), str(load.idle)]
+        result, cpu = counted(command, running)
+    total = result.pop("messages")
+    return {
+        "messages_per_second": total / result.pop("seconds"),
+        "cpu_us_per_message": cpu * 1e6 / total,
+        **result,
+    }
+
+
+def connections(server: Server, seconds: float, parallel: int = 50) -> dict[str, float]:
+    """Connections a second (connect, a message, close), CPU µs each, and latency in µs."""
+    program = compile_c(HERE / "connect.c", "connect")
+    with Running(server, SERVER_PROCESSOR) as running:
+        command = [program, str(running.port), str(parallel), str(seconds)]
+        result, cpu = counted(command, running)
+    total = result.pop("connections")
+    return {
+        "connections_per_second": total / result.pop("seconds"),
+        "cpu_us_per_connection": cpu * 1e6 / total,
+        **result,
+    }
+
+
+def counted(command: list[str], running: Running) -> tuple[dict[str, float], float]:
+    """Run a load on its own processor; its result, and the server's CPU seconds meanwhile."""
+    pinned = ["taskset", "-c", str(LOAD_PROCESSOR), *command]
+    with subprocess.Popen(pinned, stdout=subprocess.PIPE, text=True) as load:
+        assert load.stdout is not None
+        assert load.stdout.readline() == "warm\n"
+        before = running.cpu()
+        assert load.stdout.readline() == "done\n"
+        cpu = running.cpu() - before
+        result: dict[str, float] = json.loads(load.stdout.readline())
+    return result, cpu
+
+
+def idle_memory(server: Server) -> float:
+    """Private KiB of the server for each connection that has said nothing yet."""
+    with Running(server, SERVER_PROCESSOR) as running:
+
+        def connect() -> socket.socket:
+            return socket.create_connection(("127.0.0.1", running.port))
+
+        def answered(client: socket.socket) -> None:
+            client.sendall(b"hola\n")
+            assert client.recv(100) == b"HOLA\n"
+
+        first = connect()
+        answered(first)
+        before = running.private()
+        clients = [connect() for _ in range(IDLE_CONNECTIONS)]
+        answered(clients[-1])  # accepted in order: all the others have been accepted, too
+        after = running.private()
+        for client in (first, *clients):
+            client.close()
+    return (after - before) / IDLE_CONNECTIONS

@@ -1,0 +1,110 @@
+"""The servers that are compared, and how each is started at its best."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).parent
+BUILD = HERE / "build"
+PEERS = HERE / "peers"
+
+# asyncio asks for 256 KiB in each recv(). With glibc's defaults every such buffer is mapped and
+# unmapped again, which makes a small message four times as dear; this keeps it on the heap.
+HEAP = {"MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "16777216"}
+
+
+@dataclass(frozen=True)
+class Server:
+    """One candidate: its name in the tables, and how to start it."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    full: bool = False
+    """Whether it does the work of the exercise, or only upper-cases what it reads."""
+    unicode: bool = False
+    """Whether a bare one upper-cases more than ASCII."""
+
+
+def ours(*options: str) -> list[str]:
+    """This project's server on a free port."""
+    serve = ["serve", "--host", "127.0.0.1", "--port", "0", "--no-console"]
+    return [sys.executable, "-m", "tcpecho_trio", *serve, *options]
+
+
+def python(script: str, *arguments: str) -> list[str]:
+    """A peer written in Python."""
+    return [sys.executable, str(PEERS / script), *arguments]
+
+
+def available() -> list[Server]:
+    """Every server that can run here; what has to be compiled is compiled."""
+    BUILD.mkdir(exist_ok=True)
+    servers = [
+        Server("tcpecho_trio", ours("--quiet"), full=True),
+        Server("uvloop Protocol", python("protocol.py", "uvloop", "bare")),
+        Server("uvloop Protocol, same work", python("protocol.py", "uvloop", "full"), full=True),
+        Server("asyncio Protocol", python("protocol.py", "asyncio", "bare"), HEAP),
+        Server(
+            "asyncio Protocol, same work", python("protocol.py", "asyncio", "full"), HEAP, full=True
+        ),
+        Server("asyncio streams", python("streams.py", "bare"), HEAP),
+        Server("asyncio streams, same work", python("streams.py", "full"), HEAP, full=True),
+        Server("threads", python("threads.py")),
+        Server("Trio tutorial", python("tutorial.py")),
+    ]
+    compile_c(PEERS / "epoll.c", "epoll")
+    servers.append(Server("C epoll", [str(BUILD / "epoll")]))
+    if shutil.which("go"):
+        go = ["go", "build", "-o", str(BUILD / "go"), str(PEERS / "echo.go")]
+        subprocess.run(go, check=True)
+        servers.append(
+            Server("Go, one processor", [str(BUILD / "go")], {"GOMAXPROCS": "1"}, unicode=True)
+        )
+    return servers
+
+
+def compile_c(source: Path, name: str) -> str:
+    """Compile a C program; return its path."""
+    program = str(BUILD / name)
+    subprocess.run(["cc", "-O2", "-o", program, str(source)], check=True)
+    return program
+
+
+class Running:
+    """A server process on one processor, and what the kernel counts for it."""
+
+    def __init__(self, server: Server, processor: int) -> None:
+        self.process = subprocess.Popen(
+            ["taskset", "-c", str(processor), *server.command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **server.environment},
+        )
+        assert self.process.stdout is not None
+        words = self.process.stdout.readline().replace(":", " ").split()
+        self.port = next(int(word) for word in words if word.isdigit())
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.communicate()
+
+    def cpu(self) -> float:
+        """Seconds on a processor, of all threads together (proc(5), schedstat)."""
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        return sum(int((t / "schedstat").read_text().split()[0]) for t in tasks.iterdir()) / 1e9
+
+    def private(self) -> int:
+        """KiB that belong to this process alone (proc(5), smaps_rollup)."""
+        lines = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))

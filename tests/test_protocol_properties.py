@@ -6,7 +6,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from tcpecho_trio.dialects import STANDARD, Dialect
-from tcpecho_trio.protocol import Output, Protocol, Request, State
+from tcpecho_trio.protocol import UPPER_CASE, Output, Protocol, Request, State, upper_large
 from tests.naive_model import command_in, merged, upper
 from tests.protocol_inputs import (
     chunks,
@@ -132,3 +132,10 @@ def test_commands_only_by_exact_match(dialect: Dialect, message: bytes, crlf: bo
             assert requests == [Request(command, terminator)]
         else:
             assert requests == []
+
+
+@given(data=st.binary(max_size=1000), times=st.integers(1, 100))
+@example(data=bytes(range(256)), times=1)
+def test_upper_casing_large_chunks_is_upper_casing(data: bytes, times: int) -> None:
+    assert upper_large(data * times) == (data * times).upper()
+    assert len(UPPER_CASE) == 256

@@ -71,14 +71,14 @@ async def serve(
             watching.start_soon(pump.run)
         async with trio.open_nursery() as connections, trio.open_nursery() as accepting:
             # This watcher outlives the scopes it is given; then it has nothing to cancel.
-            watching.start_soon(  # noqa: ASYNC111
+            watching.start_soon(
                 partial(
                     _end_when_told,
                     lifecycle,
                     registry,
                     journal,
-                    accepting=accepting.cancel_scope,
-                    connections=connections.cancel_scope,
+                    accepting=accepting.cancel_scope,  # noqa: ASYNC111
+                    connections=connections.cancel_scope,  # noqa: ASYNC111
                     drain_timeout=settings.drain_timeout,
                 )
             )

@@ -44,7 +44,7 @@ class Doorway:
         self._clients = clients
         self._listening: list[socket.socket] = []
 
-    async def serve(
+    async def serve(  # noqa: ASYNC128  started() is called where the sockets are opened
         self,
         host: str,
         port: int,
@@ -66,7 +66,7 @@ class Doorway:
         for attempts_left in reversed(range(PORT_ATTEMPTS)):
             try:
                 chosen = port or await _free_port(addresses)
-                await self._serve_addresses(addresses, chosen, task_status)
+                await self._serve_addresses(addresses, chosen, task_status.started)
             except OSError as error:
                 if port or error.errno != errno.EADDRINUSE or not attempts_left:
                     raise
@@ -75,7 +75,7 @@ class Doorway:
         self,
         addresses: list[str],
         port: int,
-        task_status: trio.TaskStatus[list[trio.SocketListener]],
+        started: Callable[[list[trio.SocketListener]], None],
     ) -> None:
         failures: list[OSError] = []
         listeners: list[trio.SocketListener] = []
@@ -95,7 +95,7 @@ class Doorway:
                 # serve_tcp's own descriptors close with it; ours are for the rush.
                 self._listening = [_duplicate(listener) for listener in listeners]
                 try:
-                    task_status.started(listeners)
+                    started(listeners)
                     await trio.sleep_forever()
                 finally:
                     for listening in self._listening:

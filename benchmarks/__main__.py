@@ -61,19 +61,30 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="counted time of one load")
     parser.add_argument("--load", action="append", choices=list(measures.LOADS), metavar="NAME")
     parser.add_argument("--server", action="append", metavar="TEXT", help="servers named like this")
-    parser.add_argument("--only", choices=["messages", "connections", "memory", "narration"])
+    parser.add_argument(
+        "--only", choices=["messages", "connections", "newcomers", "memory", "narration"]
+    )
     parser.add_argument("--out", type=Path, default=HERE / "results")
     options = parser.parse_args()
     descriptors = measures.raise_descriptor_limit()
 
-    servers = available()
-    if options.server:
-        servers = [s for s in servers if s.name == OURS or any(t in s.name for t in options.server)]
+    servers = available(
+        lambda name: not options.server or name == OURS or any(t in name for t in options.server)
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
+    file = options.out / "results.json"
+    system = (
+        f"{platform.platform()}, {platform.python_implementation()} {platform.python_version()}"
+    )
     results: report.Results = {}
+    if file.exists() and (options.only or options.load):  # a part is measured again
+        results = json.loads(file.read_text())["results"]
 
     def show(title: str, rows: dict[str, dict[str, float]], figures: list[str]) -> None:
         results[title] = rows
         print(report.table(title, rows, next(iter(rows)), figures), end="\n\n", flush=True)
+        saved = {"system": system, "rounds": options.rounds, "results": results}
+        file.write_text(json.dumps(saved, ensure_ascii=False, indent=1) + "\n")
 
     if options.only in (None, "messages"):
         for name in options.load or measures.LOADS:
@@ -99,6 +110,15 @@ def main() -> None:
         )
         figures = ["cpu_us_per_connection", "connections_per_second", "p50", "p99", "max"]
         show("connections", rows, figures)
+    if options.only in (None, "newcomers"):
+        rows = rounds_of(
+            "a newcomer while 500 talk",
+            lambda server: measures.newcomers(server, options.seconds),
+            servers,
+            options.rounds,
+            "p50",
+        )
+        show("a newcomer while 500 talk", rows, ["p50", "p99", "max"])
     if options.only in (None, "memory"):
         rows = rounds_of(
             "private KiB per idle connection",
@@ -122,14 +142,6 @@ def main() -> None:
         )
         show("narration, 100×64 B", rows, ["messages_per_second", "cpu_us_per_message"])
 
-    options.out.mkdir(parents=True, exist_ok=True)
-    machine = (
-        f"{platform.platform()}, {platform.python_implementation()} {platform.python_version()}"
-    )
-    saved = {"machine": machine, "rounds": options.rounds, "results": results}
-    (options.out / "results.json").write_text(
-        json.dumps(saved, ensure_ascii=False, indent=1) + "\n"
-    )
     plotted = {title: results[title] for title in PLOTTED if title in results}
     if plotted:
         (options.out / "cpu.svg").write_text(report.plot(plotted, OURS, "cpu_us_per_message"))

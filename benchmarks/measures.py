@@ -96,6 +96,26 @@ def connections(server: Server, seconds: float, parallel: int = 50) -> dict[str,
     }
 
 
+def newcomers(server: Server, seconds: float) -> dict[str, float]:
+    """From connect to the first reply, in µs, while 500 others talk as fast as they can."""
+    load, connect = compile_c(HERE / "load.c", "load"), compile_c(HERE / "connect.c", "connect")
+    with (
+        Running(server, SERVER_PROCESSOR) as running,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        message, reply = Path(folder, "message"), Path(folder, "reply")
+        message.write_bytes(line(64))
+        reply.write_bytes(line(64).upper())
+        port, pinned = str(running.port), ["taskset", "-c", str(LOAD_PROCESSOR)]
+        busy = [*pinned, load, port, "500", "1", str(3 * seconds + 1), str(message), str(reply)]
+        with subprocess.Popen(busy, stdout=subprocess.PIPE, text=True) as talking:
+            assert talking.stdout is not None
+            assert talking.stdout.readline() == "warm\n"
+            result, _ = counted([connect, port, "1", str(seconds)], running)
+            talking.kill()
+    return {name: result[name] for name in ("p50", "p99", "max")}
+
+
 def counted(command: list[str], running: Running) -> tuple[dict[str, float], float]:
     """Run a load on its own processor; its result, and the server's CPU seconds meanwhile."""
     pinned = ["taskset", "-c", str(LOAD_PROCESSOR), *command]

@@ -128,6 +128,7 @@ def build_cli(texts: Texts) -> click.Group:
     )
     @click.option("--quiet", is_flag=True, help=texts.cli_quiet)
     @click.option("--no-console", is_flag=True, help=texts.cli_no_console)
+    @click.option("--portable", is_flag=True, help=texts.cli_portable)
     def serve(
         host: str,
         port: int,
@@ -137,6 +138,7 @@ def build_cli(texts: Texts) -> click.Group:
         log_format: str,
         quiet: bool,
         no_console: bool,
+        portable: bool,
     ) -> None:
         from tcpecho_trio.server import RemoteShutdown, Settings
         from tcpecho_trio.server_process import run_server
@@ -147,6 +149,7 @@ def build_cli(texts: Texts) -> click.Group:
             dialect=DIALECTS[dialect],
             drain_timeout=drain_timeout,
             remote_shutdown=RemoteShutdown(remote_shutdown),
+            pump=not portable,
         )
         _run(
             run_server(

@@ -101,6 +101,7 @@ class Texts:
     cli_log_format: str
     cli_quiet: str
     cli_no_console: str
+    cli_portable: str
     cli_message: str
     cli_one_line: str
     cli_version: str
@@ -210,6 +211,7 @@ SPANISH = Texts(
     cli_log_format="Relato para una persona, o un objeto JSON por línea.",
     cli_quiet="No contar conexiones ni mensajes.",
     cli_no_console="No leer órdenes de la terminal.",
+    cli_portable="Sin la vía rápida de Linux; sirve lo mismo, más despacio.",
     cli_message="Envía este mensaje, escribe la respuesta y termina. Se puede repetir.",
     cli_one_line="un mensaje es una sola línea; repite -m para enviar varias",
     cli_version="Muestra la versión y termina.",
@@ -316,6 +318,7 @@ ENGLISH = Texts(
     cli_log_format="Told to a person, or one JSON object a line.",
     cli_quiet="Do not tell of connections and messages.",
     cli_no_console="Do not read commands from the terminal.",
+    cli_portable="Without the Linux fast path; serves the same, more slowly.",
     cli_message="Send this message, write the reply and end. Can be repeated.",
     cli_one_line="a message is one line; repeat -m to send several",
     cli_version="Show the version and exit.",

@@ -15,9 +15,10 @@ settings.register_profile("thorough", settings.get_profile("everyday"), max_exam
 
 @pytest.fixture(params=["pump", "portable"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each way that traffic can take through a server in this process."""
+    """Each way that traffic can take through a server, in this process or in its own."""
     way = str(request.param)
     monkeypatch.setattr("tests.running.PUMP", way == "pump")
+    monkeypatch.setattr("tests.processes.PATH", () if way == "pump" else ("--portable",))
     return way
 
 

@@ -19,12 +19,16 @@ PROGRAM = [sys.executable, "-bb", "-m", "tcpecho_trio"]
 ROOT = Path(__file__).parent.parent
 
 
+PATH: tuple[str, ...] = ()
+"""The option that chooses the way through the server; the fixture `path` sets it."""
+
+
 class ServerProcess:
     """``serve`` on a free port, with pipes for its console."""
 
     def __init__(self, *options: str, stdin: int | IO[bytes] | None = subprocess.PIPE) -> None:
         self.process = subprocess.Popen(
-            [*PROGRAM, "serve", *(() if "--port" in options else ("--port", "0")), *options],
+            [*PROGRAM, "serve", *(() if "--port" in options else ("--port", "0")), *PATH, *options],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -5,11 +5,16 @@ from __future__ import annotations
 import socket
 import subprocess
 
+import pytest
+
+from tests import processes
 from tests.processes import OldClient, at_terminal, exit_code, matched, serving
+
+pytestmark = pytest.mark.usefixtures("path")  # on the pump, and without it
 
 
 def test_seed_000_its_two_manual_tests_on_both_consoles() -> None:
-    with at_terminal("serve", "--port", "0") as server:
+    with at_terminal("serve", "--port", "0", *processes.PATH) as server:
         server.expect(r"Servidor TCP activo en localhost:(\d+) y esperando conexiones\.\.\.")
         port = matched(server)
         with at_terminal("client", "--port", port) as client:

@@ -1,0 +1,38 @@
+"""The benchmarks run and write what the README shows. What they measure is not tested."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.processes import ROOT
+
+
+@pytest.mark.skipif(
+    not (shutil.which("cc") and shutil.which("taskset")) or (os.cpu_count() or 1) < 2,
+    reason="needs Linux, a C compiler and two processors",
+)
+@pytest.mark.parametrize("only", ["messages", "connections", "newcomers", "narration"])
+def test_a_short_run_writes_tables_json_and_a_plot(tmp_path: Path, only: str) -> None:
+    short = ["--rounds", "1", "--seconds", "0.05", "--out", str(tmp_path), "--only", only]
+    loads = ["--load", "10×32 B", "--load", "10×32 ñ"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *short, *loads, "--server", "C epoll"],
+        capture_output=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert "tcpecho_trio" in done.stdout.decode() or only == "narration"
+    results = json.loads((tmp_path / "results.json").read_text())["results"]
+    for rows in results.values():
+        assert len(rows) == 2
+    if only == "messages":
+        assert list(results) == ["10×32 B", "10×32 ñ"]
+        assert (tmp_path / "cpu.svg").read_text().startswith("<svg")

@@ -26,6 +26,17 @@ from benchmarks.servers import HERE, Server, available, ours
 OURS = "tcpecho_trio"
 PLOTTED = ["10×32 B", "100×64 B", "pipelined 10×64 B×100", "bulk 1×64 KiB×4"]
 
+COLUMNS = {
+    "10×32 B": ("10×32 B", "cpu_us_per_message"),
+    "100×64 B": ("100×64 B", "cpu_us_per_message"),
+    "10×64 B×100": ("pipelined 10×64 B×100", "cpu_us_per_message"),
+    "1×64 KiB×4": ("bulk 1×64 KiB×4", "cpu_us_per_message"),
+    "p99 100×64 B": ("100×64 B", "p99"),
+    "connections/s": ("connections", "connections_per_second"),
+    "KiB idle": ("private KiB per idle connection", "KiB"),
+}
+"""The README's table: heading → measure and figure."""
+
 Measure = Callable[[Server], dict[str, float]]
 
 
@@ -142,6 +153,8 @@ def main() -> None:
         )
         show("narration, 100×64 B", rows, ["messages_per_second", "cpu_us_per_message"])
 
+    if {measure for measure, _ in COLUMNS.values()} <= results.keys():
+        (options.out / "table.md").write_text(report.markdown(results, COLUMNS))
     plotted = {title: results[title] for title in PLOTTED if title in results}
     if plotted:
         (options.out / "cpu.svg").write_text(report.plot(plotted, OURS, "cpu_us_per_message"))

@@ -20,22 +20,40 @@ def table(title: str, rows: dict[str, dict[str, float]], first: str, figures: li
     return "\n".join(lines)
 
 
+def markdown(measures: Results, columns: dict[str, tuple[str, str]]) -> str:
+    """A table of the chosen columns: heading → measure and figure."""
+    servers = list(next(iter(measures.values())))
+    lines = [
+        "| server | " + " | ".join(columns) + " |",
+        "|---|" + "--:|" * len(columns),
+    ]
+    for server in servers:
+        cells = []
+        for measure, figure in columns.values():
+            value = measures[measure][server][figure]
+            cells.append(f"{value:,.0f}" if value >= 1000 else f"{value:.2f}")
+        lines.append(f"| {server} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def plot(measures: Results, ours: str, figure: str) -> str:
     """Horizontal bars of one figure, a panel for each measure; shorter is better."""
     parts: list[str] = []
-    y = 30
+    y = 44
     for title, rows in measures.items():
         parts.append(f'<text x="10" y="{y}" font-weight="bold">{escape(title)}</text>')
         y += 8
-        longest = max(row[figure] for row in rows.values())
+        # A bar beyond four times ours is cut, and has an arrow: the others shall be seen.
+        longest = min(4 * rows[ours][figure], max(row[figure] for row in rows.values()))
         for server, row in sorted(rows.items(), key=lambda item: item[1][figure]):
-            width = 380 * row[figure] / longest
+            width = 380 * min(1, row[figure] / longest)
+            cut = " →" if row[figure] > longest else ""
             y += 18
             bar = COLOURS[server == ours]
             parts += [
                 f'<text x="215" y="{y}" text-anchor="end">{escape(server)}</text>',
                 f'<rect x="225" y="{y - 11}" width="{width:.1f}" height="13" fill="{bar}"/>',
-                f'<text x="{230 + width:.1f}" y="{y}">{row[figure]:.2f}</text>',
+                f'<text x="{230 + width:.1f}" y="{y}">{row[figure]:,.2f}{cut}</text>',
             ]
         y += 34
 

@@ -14,8 +14,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up; a room imports only from lower storeys or from its own.
 STOREYS = [
-    {"texts", "dialects", "display", "addresses", "standard_input", "__init__"},
-    {"protocol", "errors"},
+    {"texts", "dialects", "display", "addresses", "__init__"},
+    {"protocol", "errors", "standard_input", "standard_output"},
     {"server", "client"},
     {"demo", "server_process", "client_process", "translated"},
     {"cli"},

@@ -7,8 +7,6 @@ replies nobody reads yet can never stall the input that it waits for.
 
 from __future__ import annotations
 
-import os
-import select
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -16,6 +14,7 @@ import trio
 from tcpecho_trio.client import Client
 from tcpecho_trio.display import MAX_SHOWN, shown
 from tcpecho_trio.errors import ConnectionLost
+from tcpecho_trio.standard_output import write_all
 
 Source = Callable[[], Awaitable[bytes]]
 """Returns the next bytes to send; empty at the end."""
@@ -103,15 +102,7 @@ class DescriptorSink:
     async def __call__(self, data: bytes) -> None:
         """Write it all; a cancellation abandons the thread, which ends with the process."""
         if data:
-            await trio.to_thread.run_sync(self._write, data, abandon_on_cancel=True)
-
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[os.write(self._fd, view) :]
-            except BlockingIOError:  # somebody who shares it has made it non-blocking
-                select.select([], [self._fd], [])
+            await trio.to_thread.run_sync(write_all, self._fd, data, abandon_on_cancel=True)
 
 
 class TerminalSink:

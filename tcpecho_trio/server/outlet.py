@@ -9,11 +9,11 @@ as the output moves again.
 from __future__ import annotations
 
 import math
-import os
-import select
 from collections.abc import Callable
 
 import trio
+
+from tcpecho_trio.standard_output import write_all
 
 MAX_QUEUED = 1 << 20
 """Bytes that may wait: a few thousand lines, more than a person scrolls back."""
@@ -94,12 +94,8 @@ class Outlet:
 
     def _write(self, data: bytes) -> bool:
         """Write it all; a full disk or a reader that left costs these lines, no more."""
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[os.write(self._fd, view) :]
-            except BlockingIOError:  # somebody who shares it has made it non-blocking
-                select.select([], [self._fd], [])
-            except OSError:
-                return False
+        try:
+            write_all(self._fd, data)
+        except OSError:
+            return False
         return True

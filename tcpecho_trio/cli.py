@@ -113,6 +113,9 @@ def build_cli(texts: Texts) -> click.Group:
     @click.option("--port", type=PORTS, default=5000, help=texts.cli_port)
     @dialect(texts.cli_dialect)
     @lang
+    @click.option(
+        "--max-connections", type=click.IntRange(1), default=10_000, help=texts.cli_max_connections
+    )
     @click.option("--drain-timeout", type=Seconds(0), default=10.0, help=texts.cli_drain_timeout)
     @click.option(
         "--remote-shutdown",
@@ -133,6 +136,7 @@ def build_cli(texts: Texts) -> click.Group:
         host: str,
         port: int,
         dialect: str,
+        max_connections: int,
         drain_timeout: float,
         remote_shutdown: str,
         log_format: str,
@@ -141,12 +145,13 @@ def build_cli(texts: Texts) -> click.Group:
         portable: bool,
     ) -> None:
         from tcpecho_trio.server import RemoteShutdown, Settings
-        from tcpecho_trio.server_process import run_server
+        from tcpecho_trio.server_process import room_for_connections, run_server
 
         settings = Settings(
             host=host,
             port=port,
             dialect=DIALECTS[dialect],
+            max_connections=min(max_connections, room_for_connections()),
             drain_timeout=drain_timeout,
             remote_shutdown=RemoteShutdown(remote_shutdown),
             pump=not portable,

@@ -28,6 +28,9 @@ listed counts as rare). Only speed hangs on it: see :attr:`Dialect.marks`."""
 SHUTDOWN_REFUSED = "ERROR: el apagado remoto no está permitido desde esta dirección"
 """What a peer is told that may not shut the server down; its connection stays."""
 
+SERVER_FULL = "ERROR: el servidor está lleno, inténtalo más tarde\n"
+"""What a client is told that the server has no room for, before it is closed."""
+
 
 class Action(enum.Enum):
     """What the server does when it obeys a command."""

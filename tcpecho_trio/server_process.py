@@ -5,12 +5,13 @@ The server knows nothing of any of these; here they are handed to it as argument
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import TextIO
 
@@ -25,6 +26,22 @@ from tcpecho_trio.standard_input import Input
 from tcpecho_trio.texts import Texts
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+SPARE_DESCRIPTORS = 64
+"""Descriptors for everything that is not a client: standard streams, listening sockets, event
+loops, and clients that are being refused."""
+
+
+def room_for_connections() -> int:
+    """Raise the limit of descriptors as far as allowed; how many clients fit (getrlimit(2))."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        return sys.maxsize
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, soft - SPARE_DESCRIPTORS)
 
 
 async def run_server(
@@ -96,7 +113,7 @@ def _outlet(stream: TextIO, texts: Texts) -> Outlet:
     )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _accept_failures(journal: Journal) -> Iterator[None]:
     """Tell the journal what Trio logs when it cannot accept (out of descriptors, mostly).
 

@@ -25,6 +25,7 @@ class Texts:
     closed: str
     crashed: str
     shutdown_refused: str
+    refused: str
     accept_failed: str
     draining: str
     cutting: str
@@ -96,6 +97,7 @@ class Texts:
     cli_dialect: str
     cli_dialect_client: str
     cli_lang: str
+    cli_max_connections: str
     cli_drain_timeout: str
     cli_remote_shutdown: str
     cli_log_format: str
@@ -124,6 +126,7 @@ SPANISH = Texts(
     closed="[{peer}] Conexión terminada: {reason}",
     crashed="[{peer}] Error interno del servidor (por favor, repórtalo):\n{traceback}",
     shutdown_refused="[{peer}] Apagado remoto rechazado ({count})",
+    refused="[{peer}] Conexión rechazada: el servidor está lleno ({count})",
     accept_failed="No se pueden aceptar conexiones por ahora ({count} intentos): {error}",
     draining="Cerrando el servidor ({reason}): clientes conectados: {clients}...",
     cutting="Cerrando el servidor sin esperar a nadie más...",
@@ -206,6 +209,7 @@ SPANISH = Texts(
     cli_dialect="Qué palabras son órdenes.",
     cli_dialect_client="Qué palabras entiende el servidor.",
     cli_lang="Idioma de la consola.",
+    cli_max_connections="Clientes a la vez; a los demás se les dice que está lleno.",
     cli_drain_timeout="Segundos que se espera a los clientes al cerrar el servidor.",
     cli_remote_shutdown="Desde dónde se obedece el apagado remoto.",
     cli_log_format="Relato para una persona, o un objeto JSON por línea.",
@@ -234,6 +238,7 @@ ENGLISH = Texts(
     closed="[{peer}] Connection ended: {reason}",
     crashed="[{peer}] Internal server error (please report it):\n{traceback}",
     shutdown_refused="[{peer}] Remote shutdown refused ({count})",
+    refused="[{peer}] Connection refused: the server is full ({count})",
     accept_failed="Cannot accept connections for now ({count} attempts): {error}",
     draining="Closing the server ({reason}): clients connected: {clients}...",
     cutting="Closing the server without waiting for anybody else...",
@@ -313,6 +318,7 @@ ENGLISH = Texts(
     cli_dialect="Which words are commands.",
     cli_dialect_client="Which words the server understands.",
     cli_lang="Language of the console.",
+    cli_max_connections="Clients at a time; the others are told that it is full.",
     cli_drain_timeout="Seconds to wait for the clients when the server closes.",
     cli_remote_shutdown="From where a remote shutdown is obeyed.",
     cli_log_format="Told to a person, or one JSON object a line.",

@@ -158,6 +158,22 @@ async def test_the_remote_word_drains_the_whole_server() -> None:
         await server.lifecycle.wait_stopped()
 
 
+async def test_a_full_server_says_so_and_has_room_again_at_once() -> None:
+    full = "ERROR: el servidor está lleno, inténtalo más tarde\n".encode()
+    async with running_server(Settings(max_connections=2)) as server:
+        async with await server.connect() as one:
+            async with await server.connect():
+                await server.told.wait_for("connected", 2)
+                for _ in range(20):
+                    assert await server.ask(b"hola\n" * 1000) == full
+            while len(server.registry) == 2:  # the close of the second is on its way
+                await trio.lowlevel.checkpoint()
+            assert await server.ask(b"hola\n") == b"HOLA\n"
+            await one.send_all(b"still here\n")
+            assert await read_exactly(one, 11) == b"STILL HERE\n"
+        assert len(server.told.named("refused")) == 1  # told now and then
+
+
 async def test_a_drain_of_nobody_is_at_once() -> None:
     async with running_server(Settings(drain_timeout=3600)) as server:
         server.lifecycle.drain("test")

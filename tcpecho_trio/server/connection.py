@@ -29,7 +29,7 @@ from collections.abc import Awaitable
 import trio
 
 from tcpecho_trio.addresses import format_address, is_loopback
-from tcpecho_trio.dialects import SHUTDOWN_REFUSED, Action
+from tcpecho_trio.dialects import SERVER_FULL, SHUTDOWN_REFUSED, Action
 from tcpecho_trio.protocol import Protocol, Request
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle
@@ -55,6 +55,11 @@ that are still on their way (RFC 1122 §4.2.2.13, RFC 9112 §9.6)."""
 
 LINGER_BYTES = 256 * 1024
 """Bytes discarded meanwhile; whoever sends more is not about to read."""
+
+
+REFUSAL_TIME = 1.0
+"""Seconds to tell a client that the server is full; shorter than lingering, because whoever
+is refused holds a descriptor that others may need."""
 
 
 class Ending(enum.Enum):
@@ -87,9 +92,12 @@ def handle(
         address = stream.socket.getpeername()
     except OSError:  # ENOTCONN: it was reset before it was accepted
         return _nobody()
+    peer = format_address(address)
+    if len(registry) >= settings.max_connections:
+        return _refuse(stream, peer, journal)
     connection = Connection(
         stream,
-        peer=format_address(address),
+        peer=peer,
         trusted=is_loopback(address),
         settings=settings,
         lifecycle=lifecycle,
@@ -103,6 +111,14 @@ def handle(
 async def _nobody() -> None:
     """Serve a connection whose client is gone."""
     await trio.lowlevel.checkpoint()
+
+
+async def _refuse(stream: trio.SocketStream, peer: str, journal: Journal) -> None:
+    """Tell a client that there is no room for it, and close in an orderly way."""
+    journal.refused(peer)
+    with trio.move_on_after(REFUSAL_TIME), contextlib.suppress(trio.BrokenResourceError):
+        await stream.send_all(SERVER_FULL.encode())
+        await linger(stream)
 
 
 class Connection:
@@ -173,7 +189,8 @@ class Connection:
             if self._ending is None:
                 await self._finish_for_drain(due)
             if self._ending is not Ending.EOF:  # else all input has been read
-                await self._linger()
+                with trio.move_on_after(LINGER_TIME):
+                    await linger(self._stream)
         except trio.BrokenResourceError:
             # After the ending was decided it changes nothing: old clients close at once.
             self._ending = self._ending or Ending.RESET
@@ -299,13 +316,13 @@ class Connection:
         await self._stream.send_all(memoryview(reply)[already:] if already else reply)
         self._journal.replied(self.peer, reply)
 
-    async def _linger(self) -> None:
-        """Half-close, then discard input until the peer closes too, within bounds."""
-        with trio.move_on_after(LINGER_TIME):
-            await self._stream.send_eof()
-            room = LINGER_BYTES
-            while room > 0 and (discarded := await self._stream.receive_some(RECEIVE_SIZE)):
-                room -= len(discarded)
+
+async def linger(stream: trio.abc.HalfCloseableStream) -> None:
+    """Half-close, then discard input until the peer closes too; the caller bounds the time."""
+    await stream.send_eof()
+    room = LINGER_BYTES
+    while room > 0 and (discarded := await stream.receive_some(RECEIVE_SIZE)):
+        room -= len(discarded)
 
 
 def reset_on_close(stream: object) -> None:

@@ -152,6 +152,10 @@ class Journal:
         """A client asked for a shutdown that it has no right to."""
         self._tell_rarely("shutdown_refused", peer=peer)
 
+    def refused(self, peer: str) -> None:
+        """A client came when the server was full."""
+        self._tell_rarely("refused", peer=peer)
+
     def accept_failed(self, error: str) -> None:
         """A connection could not be accepted."""
         self._tell_rarely("accept_failed", error=shown(error))

@@ -24,6 +24,8 @@ class Settings:
       host: name or address to listen on; a name may stand for several addresses.
       port: TCP port, 0 for any free one (the same on every address of `host`).
       dialect: which words are commands.
+      max_connections: clients served at a time; a further one is told so and closed. Ten
+        thousand are 45 MiB of private memory, and what one process can sensibly talk to.
       drain_timeout: seconds that clients get to finish once the server drains. Ten is what
         orchestrators leave comfortably inside their own thirty (Kubernetes'
         ``terminationGracePeriodSeconds``).
@@ -37,11 +39,14 @@ class Settings:
     host: str = "localhost"
     port: int = 5000
     dialect: Dialect = STANDARD
+    max_connections: int = 10_000
     drain_timeout: float = 10.0
     remote_shutdown: RemoteShutdown = RemoteShutdown.LOOPBACK
     pump: bool = True
 
     def __post_init__(self) -> None:
+        if self.max_connections < 1:
+            raise ValueError(f"at most {self.max_connections} connections")
         if not self.drain_timeout >= 0:  # nor is a NaN
             raise ValueError(f"a drain timeout of {self.drain_timeout} seconds")
         if not 0 <= self.port <= 65535:

@@ -41,7 +41,7 @@ def room_for_connections() -> int:
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, soft - SPARE_DESCRIPTORS)
+    return max(soft // 2, soft - SPARE_DESCRIPTORS)
 
 
 async def run_server(
@@ -97,8 +97,9 @@ async def run_server(
                 if console:
                     surroundings.start_soon(obey_console)
                 await lifecycle.wait_stopped()
-            await output.flush()
-            await errors.flush()
+            async with trio.open_nursery() as flushing:
+                flushing.start_soon(output.flush)
+                flushing.start_soon(errors.flush)
             surroundings.cancel_scope.cancel()
     if failure is not None:
         raise failure

@@ -157,3 +157,26 @@ async def test_json_is_one_object_a_line_and_escaped_once() -> None:
     assert second["event"] == "crashed"
     assert "RuntimeError" in second["traceback"]
     assert not any("\n" in line for line in lines)
+
+
+async def test_a_reply_is_told_when_its_message_was_whoever_came_between() -> None:
+    journal, lines = told()
+    journal.received("a:1", b"DESCONEXION")
+    for _ in range(1000):
+        journal.received("b:2", b"x\n")
+        journal.replied("b:2", b"X\n")
+    del lines[:]
+    journal.leaving("a:1")
+    journal.replied("a:1", b"bye")
+    journal.leaving("b:2")
+    assert lines == [
+        "[a:1] Cliente solicitó desconexión. Cerrando conexión...",
+        "[a:1] Respuesta enviada: bye",
+    ]
+
+
+async def test_no_more_lines_are_told_in_a_second_than_may_be() -> None:
+    journal, lines = told()
+    for _ in range(1000):
+        journal.received("a:1", b"x\n" * MAX_LINES)
+    assert len(lines) == EVENTS_A_SECOND

@@ -14,6 +14,7 @@ import trio
 from tcpecho_trio.dialects import ADMIN
 from tcpecho_trio.errors import CannotListen
 from tcpecho_trio.server import Journal, Lifecycle, Phase, Registry, Settings, serve
+from tcpecho_trio.server.connection import QUIET_PERIOD
 from tcpecho_trio.texts import ENGLISH
 from tests.running import Told, read_all, read_exactly, running_server
 
@@ -192,6 +193,37 @@ async def test_cancelling_serve_cuts_everybody() -> None:
         nursery.cancel_scope.cancel()
     assert [closed["reason"] for closed in told.named("closed")] == ["cut"]
     await stream.aclose()
+
+
+@pytest.mark.parametrize("passes", range(4))
+async def test_newcomers_at_the_moment_of_a_cancellation_are_cut_and_no_bug(passes: int) -> None:
+    told = Told()
+    peers: list[socket.socket] = []
+    async with trio.open_nursery() as nursery:
+        server = partial(serve, Settings(host="127.0.0.1", port=0), registry=Registry())
+        (listener,) = await nursery.start(
+            partial(server, lifecycle=Lifecycle(), journal=Journal(told, ENGLISH))
+        )
+        address = listener.socket.getsockname()
+        peers += [socket.create_connection(address) for _ in range(20)]
+        for _ in range(passes):
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    for peer in peers:
+        peer.close()
+    assert told.named("crashed") == []
+
+
+async def test_all_that_had_been_sent_when_the_drain_began_is_answered() -> None:
+    async with running_server() as server, await server.connect() as slow:
+        text, sent = b"hola\n" * 20_001, 0
+        with trio.move_on_after(0.3):  # it does not read: the sockets fill, the server stops, too
+            while True:
+                sent += await slow.socket.send(text[sent % 5 :])
+        server.lifecycle.drain("test")
+        await trio.sleep(2 * QUIET_PERIOD)  # a reader that takes its time is no quiet one
+        received = await read_all(slow)
+        assert received == (b"HOLA\n" * sent)[:sent]
 
 
 async def test_a_free_port_is_the_same_on_every_address_of_the_host() -> None:

@@ -56,7 +56,10 @@ async def serve(
     """
     failure: OSError | UnicodeError | None = None
     listeners: list[trio.SocketListener] = []
-    pump = Pump(journal) if settings.pump and pump_exists() else None
+    try:
+        pump = Pump(journal) if settings.pump and pump_exists() else None
+    except OSError as error:  # not even a descriptor for that
+        raise CannotListen.because(error, settings.host, settings.port) from error
     handler = partial(
         handle,
         settings=settings,
@@ -65,34 +68,38 @@ async def serve(
         journal=journal,
         pump=pump,
     )
-    async with trio.open_nursery() as watching:
-        watching.start_soon(journal.run)
-        if pump is not None:
-            watching.start_soon(pump.run)
-        async with trio.open_nursery() as connections, trio.open_nursery() as accepting:
-            # This watcher outlives the scopes it is given; then it has nothing to cancel.
-            watching.start_soon(
-                partial(
-                    _end_when_told,
-                    lifecycle,
-                    registry,
-                    journal,
-                    accepting=accepting.cancel_scope,  # noqa: ASYNC111
-                    connections=connections.cancel_scope,  # noqa: ASYNC111
-                    drain_timeout=settings.drain_timeout,
+    try:
+        async with trio.open_nursery() as watching:
+            watching.start_soon(journal.run)
+            if pump is not None:
+                watching.start_soon(pump.run)
+            async with trio.open_nursery() as connections, trio.open_nursery() as accepting:
+                # This watcher outlives the scopes it is given; then it has nothing to cancel.
+                watching.start_soon(
+                    partial(
+                        _end_when_told,
+                        lifecycle,
+                        registry,
+                        journal,
+                        accepting=accepting.cancel_scope,  # noqa: ASYNC111
+                        connections=connections.cancel_scope,  # noqa: ASYNC111
+                        drain_timeout=settings.drain_timeout,
+                    )
                 )
-            )
-            doorway = Doorway(handler, connections)
-            try:
-                listeners = await accepting.start(doorway.serve, settings.host, settings.port)
-            except (OSError, UnicodeError) as error:
-                failure = error  # raised below, where no nursery wraps it
-                accepting.cancel_scope.cancel()
-            else:
-                port = listeners[0].socket.getsockname()[1]
-                journal.listening(format_address((settings.host, port)))
-                task_status.started(listeners)
-        watching.cancel_scope.cancel()
+                doorway = Doorway(handler, connections)
+                try:
+                    listeners = await accepting.start(doorway.serve, settings.host, settings.port)
+                except (OSError, UnicodeError) as error:
+                    failure = error  # raised below, where no nursery wraps it
+                    accepting.cancel_scope.cancel()
+                else:
+                    port = listeners[0].socket.getsockname()[1]
+                    journal.listening(format_address((settings.host, port)))
+                    task_status.started(listeners)
+            watching.cancel_scope.cancel()
+    finally:
+        if pump is not None:
+            pump.close()
     if failure is not None:
         raise CannotListen.because(failure, settings.host, settings.port) from failure
     journal.stopped()

@@ -48,6 +48,11 @@ QUIET_PERIOD = 0.05
 """Seconds without a byte after which an unframed message is taken for complete. Longer than
 the pieces of one send() ever lie apart on a working network, shorter than anybody notices."""
 
+DRAIN_BYTES = 8 * 1024 * 1024
+"""Bytes of one client that are still answered once the drain has begun: more than the sockets
+between it and us hold (tcp(7): tcp_wmem and tcp_rmem end at 4 and 6 MiB), so all that had been
+sent is, and somebody who never stops sending does not hold up the end."""
+
 LINGER_TIME = 2.0
 """Seconds to wait for the peer's close after ours (a lingering close; nginx waits 5 s,
 Apache 2 s): without it unread input turns close(2) into a reset, which destroys replies
@@ -234,16 +239,18 @@ class Connection:
 
     async def _finish_for_drain(self, due: HandedBack) -> None:
         """Answer what had been sent when the drain began, and everything held."""
-        last = trio.current_time() + QUIET_PERIOD
         await self._answer(due)
+        room = DRAIN_BYTES
         while self._ending is None:
-            with trio.CancelScope(deadline=last) as waiting:
-                due = await self._receive()
-            if waiting.cancelled_caught:
+            chunk = b""
+            with trio.move_on_after(QUIET_PERIOD) as waiting:
+                chunk = bytes(await self._stream.receive_some(RECEIVE_SIZE))
+            room -= len(chunk)
+            if waiting.cancelled_caught or room < 0:
                 await self._answer(HandedBack(self._protocol.receive_eof()))
                 self._ending = self._ending or Ending.DRAINED
             else:
-                await self._answer(due)
+                await self._answer(self._take(chunk))
 
     async def _receive_or_quiet(self) -> HandedBack:
         """What comes next within a quiet period, or what its end decides."""
@@ -253,7 +260,10 @@ class Connection:
 
     async def _receive(self) -> HandedBack:
         """One chunk, or the end of input, from any kind of stream."""
-        data = bytes(await self._stream.receive_some(RECEIVE_SIZE))
+        return self._take(bytes(await self._stream.receive_some(RECEIVE_SIZE)))
+
+    def _take(self, data: bytes) -> HandedBack:
+        """What a chunk, or the end of input, leaves to do."""
         if not data:
             return HandedBack(ended=True)
         self._journal.received(self.peer, data)

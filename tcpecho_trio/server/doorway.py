@@ -92,14 +92,18 @@ class Doorway:
                         break
             if listeners and all(failure.errno in _ABSENT for failure in failures):
                 failures.clear()
-                # serve_tcp's own descriptors close with it; ours are for the rush.
-                self._listening = [_duplicate(listener) for listener in listeners]
                 try:
+                    # serve_tcp's own descriptors close with it; ours are for the rush.
+                    for listener in listeners:
+                        self._listening.append(_duplicate(listener))
                     started(listeners)
                     await trio.sleep_forever()
+                except OSError as error:  # no descriptor is left
+                    failures.append(error)
                 finally:
                     for listening in self._listening:
                         listening.close()
+                    self._listening.clear()
             accepting.cancel_scope.cancel()
         if failures:
             raise failures[-1]

@@ -92,7 +92,7 @@ class Journal:
         self._allowance = EVENTS_A_SECOND if messages else 0
         self._second = -math.inf  # when it began, on the clock of the run
         self._exhausted = trio.Event()
-        self._telling = False  # whether the last message was told; then its reply is, too
+        self._told: set[str] = set()  # whose last message was told; then its reply is, too
         self._untold_messages = 0
         self._untold_connections = 0
         self._troubles: dict[str, tuple[float, int]] = {}  # when last told, how often since
@@ -120,31 +120,34 @@ class Journal:
     def received(self, peer: str, data: bytes) -> bool:
         """A chunk came in; whether that was told. Costs the pump little when it is not."""
         if self._allowance <= 0 or not self._may_tell():
-            self._telling = False
+            self._told.discard(peer)
             self._untold_messages += data.count(b"\n") or 1
             return False
-        self._telling = True
+        self._told.add(peer)
         lines = _lines(data)
-        for line in lines[:MAX_LINES]:
+        told = lines[: min(MAX_LINES, self._allowance + 1)]
+        for line in told:
             self._tell("received", peer=peer, text=shown(line))
-        if len(lines) > MAX_LINES:
-            self._untold_messages += len(lines) - MAX_LINES
+        self._allowance -= len(told) - 1
+        self._untold_messages += len(lines) - len(told)
+        if self._allowance == 0 or len(lines) > len(told):
             self._exhausted.set()
         return True
 
     def replied(self, peer: str, data: bytes) -> None:
         """A reply went out; told if the message before it was."""
-        if self._telling:
+        if peer in self._told:
             for line in _lines(data)[:MAX_LINES]:
                 self._tell("replied", peer=peer, text=shown(line))
 
     def leaving(self, peer: str) -> None:
         """A client sent a word that ends its connection; told if the word was."""
-        if self._telling:
+        if peer in self._told:
             self._tell("leaving", peer=peer)
 
     def closed(self, peer: str, reason: str) -> None:
         """A connection is over; `reason` is an Ending's value."""
+        self._told.discard(peer)
         if self._may_tell():
             self._tell("closed", peer=peer, reason=reason)
 

@@ -71,12 +71,23 @@ class _Carried(NamedTuple):
 
 
 class Pump:
-    """A private epoll and the clients that are being carried."""
+    """A private epoll and the clients that are being carried.
+
+    Close it when no client can be carried any more; until then also a cancelled pump lets go
+    of its clients in an orderly way.
+
+    Raises:
+      OSError: no descriptor is left for the epoll.
+    """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._epoll = select.epoll()
         self._carried: dict[int, _Carried] = {}
+
+    def close(self) -> None:
+        """Give the epoll's descriptor back."""
+        self._epoll.close()
 
     async def carry(self, stream: trio.SocketStream, protocol: Protocol, peer: str) -> HandedBack:
         """Sleep while the pump moves this client's traffic; return what it leaves to do.
@@ -88,8 +99,8 @@ class Pump:
         """
         fd = stream.socket.fileno()
         task = trio.lowlevel.current_task()
-        self._carried[fd] = _Carried(protocol.receive_plain, peer, protocol, task)
         self._epoll.register(fd, select.EPOLLIN)
+        self._carried[fd] = _Carried(protocol.receive_plain, peer, protocol, task)
 
         def abort(_: object) -> trio.lowlevel.Abort:
             self._drop(fd)
@@ -99,14 +110,13 @@ class Pump:
         return handed_back
 
     async def run(self) -> None:
-        """Move the traffic of all carried clients until cancelled; then nobody is carried."""
+        """Move the traffic of all carried clients until cancelled."""
         poll, turn, clock = self._epoll.poll, self._turn, perf_counter
-        with self._epoll:
-            while True:
-                await trio.lowlevel.wait_readable(self._epoll.fileno())
-                end = clock() + SLICE
-                while (ready := poll(0, BATCH)) and clock() < end:
-                    turn(ready)
+        while True:
+            await trio.lowlevel.wait_readable(self._epoll.fileno())
+            end = clock() + SLICE
+            while (ready := poll(0, BATCH)) and clock() < end:
+                turn(ready)
 
     def _turn(self, ready: list[tuple[int, int]]) -> None:
         """Take one chunk of each client that is ready. The hot loop of the whole server."""

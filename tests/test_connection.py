@@ -13,7 +13,13 @@ from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 
 from tcpecho_trio.dialects import ADMIN, SALUTATION, STANDARD, Dialect
 from tcpecho_trio.server import Journal, Lifecycle, Registry, RemoteShutdown, Settings
-from tcpecho_trio.server.connection import LINGER_TIME, QUIET_PERIOD, REPLY_SIZE, Connection
+from tcpecho_trio.server.connection import (
+    DRAIN_BYTES,
+    LINGER_TIME,
+    QUIET_PERIOD,
+    REPLY_SIZE,
+    Connection,
+)
 from tcpecho_trio.server.journal import MAX_LINES
 from tcpecho_trio.texts import ENGLISH
 from tests.running import Told, read_all, read_exactly
@@ -244,6 +250,58 @@ async def test_a_message_that_arrives_as_the_drain_begins_is_answered(
         wire.drain()  # … and it is cancelled before it does
         assert await wire.hear_end() == b"ADIOS\nDESCO"
     assert wire.ending() == "drained"
+
+
+class Backlogged:
+    """A stream with this much unread, to a client that takes a second for each reply."""
+
+    def __init__(self, chunks: list[bytes]) -> None:
+        self.chunks = chunks
+        self.sent = b""
+
+    async def receive_some(self, _: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if not self.chunks:
+            await trio.sleep_forever()
+        return self.chunks.pop(0)
+
+    async def send_all(self, data: bytes) -> None:
+        await trio.sleep(1)
+        self.sent += data
+
+    async def send_eof(self) -> None: ...
+
+
+def draining(stream: Backlogged) -> Connection:
+    lifecycle = Lifecycle()
+    lifecycle.drain("test")
+    return Connection(
+        stream,  # type: ignore[arg-type]
+        peer="peer:1",
+        trusted=True,
+        settings=Settings(),
+        lifecycle=lifecycle,
+        registry=Registry(),
+        journal=Journal(Told(), ENGLISH),
+    )
+
+
+async def test_a_slow_reader_gets_all_that_it_had_asked_for_when_the_drain_began(
+    autojump_clock: MockClock,
+) -> None:
+    stream = Backlogged([b"hola\n"] * 20)
+    await draining(stream).run()
+    assert stream.sent == b"HOLA\n" * 20
+
+
+async def test_who_never_stops_sending_does_not_hold_up_the_drain(
+    autojump_clock: MockClock,
+) -> None:
+    chunk = b"x" * 65535 + b"\n"
+    stream = Backlogged([chunk] * 1000)
+    await draining(stream).run()
+    assert DRAIN_BYTES - len(chunk) <= len(stream.sent) <= DRAIN_BYTES
+    assert stream.chunks != []
 
 
 async def test_a_message_within_the_quiet_period_of_the_drain_is_answered(

@@ -14,7 +14,6 @@ import trio
 from tcpecho_trio.dialects import ADMIN
 from tcpecho_trio.errors import CannotListen
 from tcpecho_trio.server import Journal, Lifecycle, Phase, Registry, Settings, serve
-from tcpecho_trio.server.connection import QUIET_PERIOD
 from tcpecho_trio.texts import ENGLISH
 from tests.running import Told, read_all, read_exactly, running_server
 
@@ -221,10 +220,7 @@ async def test_all_that_had_been_sent_when_the_drain_began_is_answered() -> None
             while True:
                 sent += await slow.socket.send(text[sent % 5 :])
         server.lifecycle.drain("test")
-        received = b""
-        while data := await slow.receive_some(32_768):  # a slow reader is not a quiet one
-            received += data
-            await trio.sleep(QUIET_PERIOD / 20)
+        received = await read_all(slow)
         assert received == (b"HOLA\n" * sent)[:sent]
 
 

@@ -124,7 +124,7 @@ async def test_failures_to_accept_are_told_now_and_then(autojump_clock: MockCloc
     for _ in range(250):
         journal.accept_failed("[Errno 24] Too many open files")
         await trio.sleep(0.125)
-    assert [line.split("(")[1].split(" ")[0] for line in lines] == ["1", "80", "80", "80"]
+    assert [line.split("intentos: ")[1].split(")")[0] for line in lines] == ["1", "80", "80", "80"]
 
 
 @pytest.mark.parametrize("texts", LANGUAGES.values())

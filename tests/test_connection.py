@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-
 import pytest
 import trio
 import trio.testing
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 
-from tcpecho_trio.dialects import ADMIN, SALUTATION, STANDARD, Dialect
+from tcpecho_trio.dialects import ADMIN, SALUTATION
 from tcpecho_trio.server import Journal, Lifecycle, Registry, RemoteShutdown, Settings
 from tcpecho_trio.server.connection import (
-    DRAIN_BYTES,
     LINGER_TIME,
     QUIET_PERIOD,
     REPLY_SIZE,
@@ -22,69 +17,8 @@ from tcpecho_trio.server.connection import (
 )
 from tcpecho_trio.server.journal import MAX_LINES
 from tcpecho_trio.texts import ENGLISH
-from tests.running import Told, read_all, read_exactly
-
-
-@dataclass
-class Wire:
-    """The client's end of a connection that is being served."""
-
-    stream: trio.StapledStream  # type: ignore[type-arg]
-    lifecycle: Lifecycle
-    registry: Registry
-    told: Told
-    nursery: trio.Nursery
-    settings: Settings
-
-    async def say(self, data: bytes) -> None:
-        await self.stream.send_all(data)
-
-    async def hear(self, expected: bytes) -> None:
-        assert await read_exactly(self.stream, len(expected)) == expected
-
-    async def hear_end(self) -> bytes:
-        return await read_all(self.stream)
-
-    def drain(self) -> None:
-        self.lifecycle.drain("test")
-        for client in self.registry:
-            client.drain()
-
-    def ending(self) -> str:
-        (closed,) = self.told.named("closed")
-        return str(closed["reason"])
-
-
-@asynccontextmanager
-async def served(
-    dialect: Dialect = STANDARD,
-    *,
-    trusted: bool = True,
-    remote_shutdown: RemoteShutdown = RemoteShutdown.LOOPBACK,
-) -> AsyncGenerator[Wire, None]:
-    ours, theirs = memory_stream_pair()
-    settings = Settings(dialect=dialect, remote_shutdown=remote_shutdown)
-    told = Told()
-    lifecycle, registry = Lifecycle(), Registry()
-    connection = Connection(
-        theirs,
-        peer="peer:1",
-        trusted=trusted,
-        settings=settings,
-        lifecycle=lifecycle,
-        registry=registry,
-        journal=Journal(told, ENGLISH),
-    )
-
-    async def run() -> None:
-        await connection.run()
-        await theirs.aclose()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(run)
-        yield Wire(ours, lifecycle, registry, told, nursery, settings)
-        await ours.aclose()
-    assert len(registry) == 0
+from tests.running import Told
+from tests.wire import served
 
 
 async def test_an_unframed_word_is_obeyed_after_a_quiet_period(autojump_clock: MockClock) -> None:
@@ -230,108 +164,6 @@ async def test_a_remote_shutdown_is_obeyed_only_from_where_it_may_come(
             await wire.hear(refusal.encode() + b"HOLA\n")
     assert wire.lifecycle.draining == obeyed
     assert len(wire.told.named("shutdown_refused")) == (not obeyed)
-
-
-async def test_an_idle_client_is_let_go_when_the_drain_begins(autojump_clock: MockClock) -> None:
-    async with served() as wire:
-        await wire.say(b"hola\n")
-        await wire.hear(b"HOLA\n")
-        wire.drain()
-        assert await wire.hear_end() == b""
-    assert wire.ending() == "drained"
-
-
-async def test_a_message_that_arrives_as_the_drain_begins_is_answered(
-    autojump_clock: MockClock,
-) -> None:
-    async with served() as wire:
-        await trio.testing.wait_all_tasks_blocked()
-        await wire.say(b"adios\nDESCO")  # makes the receiving task ready to run …
-        wire.drain()  # … and it is cancelled before it does
-        assert await wire.hear_end() == b"ADIOS\nDESCO"
-    assert wire.ending() == "drained"
-
-
-class Backlogged:
-    """A stream with this much unread, to a client that takes a second for each reply."""
-
-    def __init__(self, chunks: list[bytes]) -> None:
-        self.chunks = chunks
-        self.sent = b""
-
-    async def receive_some(self, _: int) -> bytes:
-        await trio.lowlevel.checkpoint()
-        if not self.chunks:
-            await trio.sleep_forever()
-        return self.chunks.pop(0)
-
-    async def send_all(self, data: bytes) -> None:
-        await trio.sleep(1)
-        self.sent += data
-
-    async def send_eof(self) -> None: ...
-
-
-def draining(stream: Backlogged) -> Connection:
-    lifecycle = Lifecycle()
-    lifecycle.drain("test")
-    return Connection(
-        stream,  # type: ignore[arg-type]
-        peer="peer:1",
-        trusted=True,
-        settings=Settings(),
-        lifecycle=lifecycle,
-        registry=Registry(),
-        journal=Journal(Told(), ENGLISH),
-    )
-
-
-async def test_a_slow_reader_gets_all_that_it_had_asked_for_when_the_drain_began(
-    autojump_clock: MockClock,
-) -> None:
-    stream = Backlogged([b"hola\n"] * 20)
-    await draining(stream).run()
-    assert stream.sent == b"HOLA\n" * 20
-
-
-async def test_who_never_stops_sending_does_not_hold_up_the_drain(
-    autojump_clock: MockClock,
-) -> None:
-    chunk = b"x" * 65535 + b"\n"
-    stream = Backlogged([chunk] * 1000)
-    await draining(stream).run()
-    assert DRAIN_BYTES - len(chunk) <= len(stream.sent) <= DRAIN_BYTES
-    assert stream.chunks != []
-
-
-async def test_a_message_within_the_quiet_period_of_the_drain_is_answered(
-    autojump_clock: MockClock,
-) -> None:
-    async with served() as wire:
-        await trio.testing.wait_all_tasks_blocked()
-        wire.drain()
-        await trio.sleep(QUIET_PERIOD / 2)
-        await wire.say(b"adios\n")
-        assert await wire.hear_end() == b"ADIOS\n"
-
-
-async def test_a_word_that_settles_in_the_drain_is_still_obeyed(autojump_clock: MockClock) -> None:
-    async with served() as wire:
-        await wire.say(b"DESCONEXION")
-        await trio.sleep(QUIET_PERIOD / 2)
-        wire.drain()
-        assert await wire.hear_end() == "Conexión cerrada".encode()
-    assert wire.ending() == "left"
-
-
-async def test_the_quiet_flush_and_the_drain_at_the_same_moment_lose_nothing(
-    autojump_clock: MockClock,
-) -> None:
-    async with served() as wire:
-        await wire.say(b"DESCO")
-        await trio.sleep(QUIET_PERIOD)
-        wire.drain()
-        assert await wire.hear_end() == b"DESCO"
 
 
 async def test_lingering_waits_for_the_peer_but_not_for_ever(autojump_clock: MockClock) -> None:

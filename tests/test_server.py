@@ -14,6 +14,7 @@ import trio
 from tcpecho_trio.dialects import ADMIN
 from tcpecho_trio.errors import CannotListen
 from tcpecho_trio.server import Journal, Lifecycle, Phase, Registry, Settings, serve
+from tcpecho_trio.server.doorway import Doorway
 from tcpecho_trio.texts import ENGLISH
 from tests.running import Told, read_all, read_exactly, running_server
 
@@ -272,6 +273,20 @@ async def test_everybody_at_the_door_is_let_in_at_once() -> None:
             await stream.send_all(b"hola\n")
             assert await read_exactly(stream, 5) == b"HOLA\n"
             await stream.aclose()
+
+
+async def test_a_rush_looks_at_every_address_of_the_host() -> None:
+    async def nobody(_: object) -> None: ...
+
+    quiet, busy = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+    async with trio.open_nursery() as nursery:
+        doorway = Doorway(nobody, nursery)
+        doorway._listening = [quiet, busy]
+        with quiet, busy, socket.create_connection(busy.getsockname()):
+            for listening in (quiet, busy):
+                listening.setblocking(False)
+            (waiting,) = doorway.rush(socket.AF_INET)
+            await waiting.aclose()
 
 
 async def test_an_end_that_is_asked_for_during_the_start_is_an_orderly_one(

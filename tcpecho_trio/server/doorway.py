@@ -131,8 +131,8 @@ class Doorway:
                 for _ in range(RUSH):
                     try:
                         accepted, _ = listening.accept()
-                    except OSError:  # nobody is waiting; or no descriptor is left, or the
-                        return  # socket is closed: serve_tcp, which comes next, says so
+                    except OSError:  # nobody is waiting here; or no descriptor is left, or the
+                        break  # socket is closed: serve_tcp, which comes next, says so
                     accepted.setblocking(False)
                     yield trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
 

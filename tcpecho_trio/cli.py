@@ -116,6 +116,8 @@ def build_cli(texts: Texts) -> click.Group:
     @click.option(
         "--max-connections", type=click.IntRange(1), default=10_000, help=texts.cli_max_connections
     )
+    @click.option("--idle-timeout", type=Seconds(0), default=3600.0, help=texts.cli_idle_timeout)
+    @click.option("--write-timeout", type=Seconds(0), default=30.0, help=texts.cli_write_timeout)
     @click.option("--drain-timeout", type=Seconds(0), default=10.0, help=texts.cli_drain_timeout)
     @click.option(
         "--remote-shutdown",
@@ -137,6 +139,8 @@ def build_cli(texts: Texts) -> click.Group:
         port: int,
         dialect: str,
         max_connections: int,
+        idle_timeout: float,
+        write_timeout: float,
         drain_timeout: float,
         remote_shutdown: str,
         log_format: str,
@@ -152,6 +156,8 @@ def build_cli(texts: Texts) -> click.Group:
             port=port,
             dialect=DIALECTS[dialect],
             max_connections=min(max_connections, room_for_connections()),
+            idle_timeout=idle_timeout,
+            write_timeout=write_timeout,
             drain_timeout=drain_timeout,
             remote_shutdown=RemoteShutdown(remote_shutdown),
             pump=not portable,

@@ -65,6 +65,11 @@ class Command:
         """Whether a client that sends this means to leave."""
         return self.action in (Action.DISCONNECT, Action.SHUTDOWN)
 
+    @property
+    def reaches_others(self) -> bool:
+        """Whether it touches more than the connection that it came on."""
+        return self.action in (Action.LIST, Action.SHUTDOWN)
+
 
 def _rarity(byte: int) -> int:
     """How far down the list of common bytes this one stands."""
@@ -92,6 +97,10 @@ class Dialect:
     upper: bool = True
 
     # Derived once per dialect, so that a connection costs no compilation and no copies.
+    guarded: bool = field(init=False, repr=False, compare=False)
+    """Whether a word has power over others. Then a client that turns out to speak HTTP or TLS
+    is cut, because somebody else may have chosen what it sends: a web page makes a browser post
+    any text to any port (a cross-protocol attack; Redis cuts at ``POST`` for this)."""
     longest: int = field(init=False, repr=False, compare=False)
     """Bytes of the longest message that can be a command: its word and its blanks."""
     marks: tuple[tuple[int, bytes], ...] = field(init=False, repr=False, compare=False)
@@ -113,6 +122,7 @@ class Dialect:
         message = b"(%b)([%b]{0,%d})" % (words or b"(?!)", BLANKS, MAX_BLANKS)
         derived = {
             "words": MappingProxyType(dict(self.words)),
+            "guarded": any(command.reaches_others for command in self.words.values()),
             "longest": max(map(len, self.words), default=0) + MAX_BLANKS,
             "marks": tuple((max(word, key=_rarity), word) for word in self.words),
             "prefixes": frozenset(word[:n] for word in self.words for n in range(len(word))),

@@ -45,6 +45,8 @@ FINISHED   nothing                         nothing                   nothing
 ========== =============================== ========================= =====================
 
 A disconnecting command → FINISHED from anywhere, and what follows it is not answered.
+So does, in a dialect whose words have power over others (``Dialect.guarded``), a client that turns
+out to speak another protocol: HTTP by how its first line ends, TLS by its first two bytes.
 
 Text is UTF-8 with ``surrogateescape``: bytes that are not UTF-8 come back unchanged, so
 nothing is lost and nobody is disconnected for it. ``str.upper()`` maps code point by code
@@ -56,6 +58,7 @@ becomes DESCONEXION, but is not the command.
 from __future__ import annotations
 
 import enum
+import re
 import sys
 from codecs import utf_8_decode
 from dataclasses import dataclass
@@ -68,6 +71,16 @@ LARGE = 4096 if sys.version_info < (3, 12) else sys.maxsize
 3.12 it is compiled to about 2 cycles a byte (64 KiB: 36 µs against 22), since then to 1."""
 
 UPPER_CASE = bytes(range(256)).upper()
+
+TLS_HELLO = b"\x16\x03"
+"""How a TLS connection begins: a handshake record of some version 3.x (RFC 8446 §5.1)."""
+
+HTTP_REQUEST_LINE = re.compile(rb" HTTP/[0-9](?:\.[0-9])?\r?\Z")
+"""How the first line of an HTTP connection ends, LF apart, whatever its method and its target
+(RFC 9112 §3; RFC 9113 §3.4 for HTTP/2)."""
+
+OPENING = 16
+"""Bytes of the first line that are kept to recognise that: more than the pattern can match."""
 
 
 def upper_large(data: bytes) -> bytes:
@@ -91,7 +104,14 @@ class Request:
     terminator: bytes
 
 
-Output: TypeAlias = bytes | Request
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """The client speaks another protocol, ``HTTP`` or ``TLS``: to be cut."""
+
+    protocol: str
+
+
+Output: TypeAlias = bytes | Request | Foreign
 
 
 class Protocol:
@@ -99,10 +119,21 @@ class Protocol:
 
     Each ``receive_…`` returns what is now due, in the order of the input: ``bytes`` are a
     reply ready to be sent (never empty, never two in a row), a :class:`Request` is to be
-    obeyed. No method raises for anything that a peer can send.
+    obeyed, a :class:`Foreign` is the last that comes. No method raises for anything that a
+    peer can send.
     """
 
-    __slots__ = ("_burst", "_dialect", "_head", "_held", "_marks", "_settled", "_steady", "state")
+    __slots__ = (
+        "_burst",
+        "_dialect",
+        "_head",
+        "_held",
+        "_marks",
+        "_opening",
+        "_settled",
+        "_steady",
+        "state",
+    )
 
     def __init__(self, dialect: Dialect) -> None:
         self.state = State.UNDECIDED
@@ -117,6 +148,8 @@ class Protocol:
         # sequence that outlived a quiet period. `_burst` is False once it was dropped.
         self._settled = 0
         self._burst = False
+        # The end of the first line as far as it has come; None once nobody asks for it.
+        self._opening: bytes | None = b"" if dialect.guarded else None
         # A line client between two lines, with text to be upper-cased: the fast path.
         self._steady = False
 
@@ -152,6 +185,9 @@ class Protocol:
         """Do what :meth:`receive_data` promises, for every chunk in every state."""
         if self.state is State.FINISHED or not data:
             return ()
+        if self._opening is not None and (place_and_foreign := self._foreign_in(data)):
+            place, foreign = place_and_foreign
+            return self._finish([*self._receive_any(data[:place]), foreign])
         dialect, head, held, settled = self._dialect, self._head, self._held, self._settled
         if not (dialect.upper or dialect.words):  # nothing to recognise, nothing to change
             if 10 in data:
@@ -235,6 +271,19 @@ class Protocol:
         if command.disconnects:
             self._finish(outputs)
         return True
+
+    def _foreign_in(self, data: bytes) -> tuple[int, Foreign] | None:
+        """Where in `data` it is certain that the client speaks another protocol, and which."""
+        before = self._opening or b""
+        opening = before + data
+        end = opening.find(b"\n", len(before))
+        self._opening = opening[-OPENING:] if end < 0 else None
+        if len(before) < len(TLS_HELLO) <= len(opening) and opening.startswith(TLS_HELLO):
+            self._opening = None
+            return len(TLS_HELLO) - 1 - len(before), Foreign("TLS")
+        if end >= 0 and HTTP_REQUEST_LINE.search(opening, max(0, end - OPENING), end):
+            return end - len(before), Foreign("HTTP")
+        return None
 
     def _may_become(self, head: bytes, raw: bytes, start: int) -> bool:
         """Whether head + raw[start:] can still become a command (never slices a long one)."""

@@ -26,10 +26,13 @@ class Texts:
     crashed: str
     shutdown_refused: str
     refused: str
+    foreign: str
     accept_failed: str
     draining: str
     cutting: str
     stopped: str
+    clients_served: tuple[str, str]
+    clients_cut: tuple[str, str]
     more_messages: str
     more_connections: str
     thousands: str
@@ -39,7 +42,10 @@ class Texts:
     ended_left: str
     ended_eof: str
     ended_drained: str
+    ended_idle: str
     ended_reset: str
+    ended_slow: str
+    ended_foreign: str
     ended_cut: str
     ended_crashed: str
     ended_shutdown: str
@@ -98,6 +104,8 @@ class Texts:
     cli_dialect_client: str
     cli_lang: str
     cli_max_connections: str
+    cli_idle_timeout: str
+    cli_write_timeout: str
     cli_drain_timeout: str
     cli_remote_shutdown: str
     cli_log_format: str
@@ -116,6 +124,16 @@ class Texts:
     cli_commands: str
     cli_hint: str
 
+    def number(self, count: int) -> str:
+        """A number as one writes it in this language."""
+        return f"{count:,}".replace(",", self.thousands)
+
+    def counted(self, name: str, count: int) -> str:
+        """So many of something that has a word for one and another for any other number."""
+        one, many = getattr(self, name)
+        line: str = one if count == 1 else many
+        return line.format(count=self.number(count))
+
 
 SPANISH = Texts(
     listening="Servidor TCP activo en {address} y esperando conexiones...",
@@ -127,10 +145,13 @@ SPANISH = Texts(
     crashed="[{peer}] Error interno del servidor (por favor, repórtalo):\n{traceback}",
     shutdown_refused="[{peer}] Apagado remoto rechazado ({count})",
     refused="[{peer}] Conexión rechazada: el servidor está lleno ({count})",
+    foreign="[{peer}] Conexión cortada: habla {protocol}, no este protocolo ({count})",
     accept_failed="No se pueden aceptar conexiones por ahora (intentos: {count}): {error}",
     draining="Cerrando el servidor ({reason}): clientes conectados: {clients}...",
     cutting="Cerrando el servidor sin esperar a nadie más...",
-    stopped="Servidor detenido.",
+    stopped="Servidor detenido: {served}, {cut}.",
+    clients_served=("{count} cliente atendido", "{count} clientes atendidos"),
+    clients_cut=("{count} cortado", "{count} cortados"),
     more_messages="… y {count} mensajes más",
     more_connections="… y {count} conexiones más",
     thousands=" ",
@@ -138,7 +159,10 @@ SPANISH = Texts(
     ended_left="el cliente se despidió",
     ended_eof="el cliente cerró",
     ended_drained="el servidor se cierra",
+    ended_idle="demasiado tiempo sin decir nada",
     ended_reset="el cliente se perdió",
+    ended_slow="no leía sus respuestas",
+    ended_foreign="hablaba otro protocolo",
     ended_cut="cortada",
     ended_crashed="error interno",
     ended_shutdown="el cliente apagó el servidor",
@@ -210,6 +234,8 @@ SPANISH = Texts(
     cli_dialect_client="Qué palabras entiende el servidor.",
     cli_lang="Idioma de la consola.",
     cli_max_connections="Clientes a la vez; a los demás se les dice que está lleno.",
+    cli_idle_timeout="Segundos sin decir nada tras los que se cierra una conexión; 0: nunca.",
+    cli_write_timeout="Segundos que un cliente puede no leer sus respuestas; 0: sin límite.",
     cli_drain_timeout="Segundos que se espera a los clientes al cerrar el servidor.",
     cli_remote_shutdown="Desde dónde se obedece el apagado remoto.",
     cli_log_format="Relato para una persona, o un objeto JSON por línea.",
@@ -239,10 +265,13 @@ ENGLISH = Texts(
     crashed="[{peer}] Internal server error (please report it):\n{traceback}",
     shutdown_refused="[{peer}] Remote shutdown refused ({count})",
     refused="[{peer}] Connection refused: the server is full ({count})",
+    foreign="[{peer}] Connection cut: it speaks {protocol}, not this protocol ({count})",
     accept_failed="Cannot accept connections for now (attempts: {count}): {error}",
     draining="Closing the server ({reason}): clients connected: {clients}...",
     cutting="Closing the server without waiting for anybody else...",
-    stopped="Server stopped.",
+    stopped="Server stopped: {served}, {cut}.",
+    clients_served=("{count} client served", "{count} clients served"),
+    clients_cut=("{count} cut", "{count} cut"),
     more_messages="… and {count} more messages",
     more_connections="… and {count} more connections",
     thousands=",",
@@ -250,7 +279,10 @@ ENGLISH = Texts(
     ended_left="the client said goodbye",
     ended_eof="the client closed",
     ended_drained="the server is closing",
+    ended_idle="it said nothing for too long",
     ended_reset="the client was lost",
+    ended_slow="it did not read its replies",
+    ended_foreign="it spoke another protocol",
     ended_cut="cut",
     ended_crashed="internal error",
     ended_shutdown="the client shut the server down",
@@ -319,6 +351,8 @@ ENGLISH = Texts(
     cli_dialect_client="Which words the server understands.",
     cli_lang="Language of the console.",
     cli_max_connections="Clients at a time; the others are told that it is full.",
+    cli_idle_timeout="Seconds of silence after which a connection is closed; 0: never.",
+    cli_write_timeout="Seconds that a client may leave its replies unread; 0: no limit.",
     cli_drain_timeout="Seconds to wait for the clients when the server closes.",
     cli_remote_shutdown="From where a remote shutdown is obeyed.",
     cli_log_format="Told to a person, or one JSON object a line.",

@@ -7,7 +7,7 @@ definitions. It shares no code with the protocol but the dialect's words.
 from __future__ import annotations
 
 from tcpecho_trio.dialects import Action, Command, Dialect
-from tcpecho_trio.protocol import Output, Request
+from tcpecho_trio.protocol import Foreign, Output, Request
 
 LONGEST_BLANKS = 16
 
@@ -32,6 +32,20 @@ def may_become_command(start: bytes, dialect: Dialect) -> bool:
     return command_in(start, dialect) is not None or any(
         word.startswith(start) for word in dialect.words
     )
+
+
+def foreign(history: bytes, dialect: Dialect) -> str:
+    """Which other protocol a client speaks whose last byte has just made that certain."""
+    if any(c.action in (Action.LIST, Action.SHUTDOWN) for c in dialect.words.values()):
+        if history == b"\x16\x03":
+            return "TLS"
+        if history.endswith(b"\n") and history.count(b"\n") == 1:
+            *before, last = history[:-1].removesuffix(b"\r").split(b" ")
+            versions = [b"%d" % n for n in range(10)]
+            versions += [b"%d.%d" % (n, m) for n in range(10) for m in range(10)]
+            if before and last in [b"HTTP/" + version for version in versions]:
+                return "HTTP"
+    return ""
 
 
 def unfinished(data: bytes) -> int:
@@ -103,7 +117,11 @@ class NaiveModel:
             if self.settled:
                 self.burst, self.settled = len(self.history), False
             self.history += bytes([byte])
-            if byte == 0x0A:
+            if spoken := foreign(self.history, self.dialect):
+                self.answer(len(self.history) - 1)
+                self.outputs.append(Foreign(spoken))
+                self.answered, self.finished = len(self.history), True
+            elif byte == 0x0A:
                 self.lines = True
                 message = self.history[self.line : -1]
                 command = command_in(message, self.dialect)

@@ -41,6 +41,12 @@ fragments = st.one_of(
     st.binary(max_size=4),
     st.text(max_size=4).map(lambda text: text.encode("utf-8", "surrogatepass")),
 )
+openings = st.sampled_from(
+    [
+        *(b"POST / HTTP/1.1\r\n", b"x HTTP/1.0\n", b" HTTP/2.0\r\n", b"GET /\n", b" HTTP/1.1 \n"),
+        *(b"\x16\x03\x01\x02", b"\x16", b"\x03"),
+    ]
+)
 chunks = st.lists(fragments, max_size=6).map(b"".join)
 streams = st.lists(fragments, max_size=20).map(b"".join)
 unframed_messages = chunks.map(

@@ -19,6 +19,8 @@ from tcpecho_trio.server.journal import (
 )
 from tcpecho_trio.texts import ENGLISH, LANGUAGES, SPANISH, Texts
 
+STOPPED = "Servidor detenido: 12 clientes atendidos, 1 cortado."
+
 
 def told(texts: Texts = SPANISH, *, messages: bool = True) -> tuple[Journal, list[str]]:
     lines: list[str] = []
@@ -85,8 +87,8 @@ async def test_what_was_not_told_is_counted_at_the_end() -> None:
     journal, lines = told()
     for _ in range(1000):
         journal.received("p:1", b"x")
-    journal.stopped()
-    assert lines[-2:] == [f"… y {1000 - EVENTS_A_SECOND} mensajes más", "Servidor detenido."]
+    journal.stopped(12, 1)
+    assert lines[-2:] == [f"… y {1000 - EVENTS_A_SECOND} mensajes más", STOPPED]
 
 
 async def test_what_peers_send_is_escaped_and_cut() -> None:
@@ -105,8 +107,8 @@ async def test_quiet_tells_no_connections_and_no_messages_but_everything_else() 
     journal.closed("p:1", "left")
     assert lines == []
     journal.shutdown_refused("p:1")
-    journal.stopped()
-    assert lines == ["[p:1] Apagado remoto rechazado (1)", "Servidor detenido."]
+    journal.stopped(12, 1)
+    assert lines == ["[p:1] Apagado remoto rechazado (1)", STOPPED]
 
 
 async def test_connections_too_are_counted_when_they_are_too_many(
@@ -115,7 +117,7 @@ async def test_connections_too_are_counted_when_they_are_too_many(
     journal, lines = told()
     for _ in range(1000):
         journal.connected("p:1")
-    journal.stopped()
+    journal.stopped(12, 1)
     assert lines[-2] == f"… y {1000 - EVENTS_A_SECOND} conexiones más"
 
 
@@ -141,8 +143,11 @@ def test_both_languages_fill_in_the_same_names() -> None:
 
     for field in fields(Texts):
         spanish, english = getattr(SPANISH, field.name), getattr(ENGLISH, field.name)
-        assert spanish
-        assert names(spanish) == names(english), field.name
+        if isinstance(spanish, str):
+            spanish, english = (spanish,), (english,)
+        for one, other in zip(spanish, english, strict=True):
+            assert one
+            assert names(one) == names(other), field.name
 
 
 async def test_json_is_one_object_a_line_and_escaped_once() -> None:

@@ -26,7 +26,7 @@ def test_a_signal_drains_and_exits_0(number: signal.Signals) -> None:
         assert old.hear() == ""
     assert server.finish() == 0
     assert any(f"señal {number.name}" in line for line in server.lines)
-    assert server.lines[-1] == "Servidor detenido."
+    assert server.lines[-1] == "Servidor detenido: 1 cliente atendido, 0 cortados."
 
 
 def test_a_second_signal_cuts_a_stuck_client_and_still_exits_0() -> None:
@@ -69,7 +69,7 @@ def test_the_server_outlives_its_console(console: str, tmp_path: Path) -> None:
             os.killpg(process.pid, signal.SIGTERM)
         rest = process.stdout.read()
     process.wait()
-    assert b"Servidor detenido." in rest
+    assert b"Servidor detenido: " in rest
     if console in ("closed", "/dev/null", "a file"):
         assert process.returncode == 0
 

@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tcpecho_trio.dialects import STANDARD, Dialect
 from tcpecho_trio.protocol import Output, Protocol, State
 from tests.naive_model import NaiveModel, merged
-from tests.protocol_inputs import chunks, dialects, lines_together, words
+from tests.protocol_inputs import chunks, dialects, lines_together, openings, words
 
 
 class ProtocolAgainstModel(RuleBasedStateMachine):
@@ -33,6 +33,11 @@ class ProtocolAgainstModel(RuleBasedStateMachine):
     @rule(chunk=lines_together)
     def whole_lines(self, chunk: bytes) -> None:
         self.data(chunk)
+
+    @rule(opening=openings, cut=st.integers(0, 20))
+    def opening_of_another_protocol(self, opening: bytes, cut: int) -> None:
+        self.data(opening[:cut])
+        self.data(opening[cut:])
 
     @rule(word=words)
     def unframed_word(self, word: bytes) -> None:

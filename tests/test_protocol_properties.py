@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from tcpecho_trio.dialects import STANDARD, Dialect
-from tcpecho_trio.protocol import UPPER_CASE, Output, Protocol, Request, State, upper_large
+from tcpecho_trio.dialects import ADMIN, ECHO, SALUTATION, STANDARD, Dialect
+from tcpecho_trio.protocol import UPPER_CASE, Foreign, Output, Protocol, Request, State, upper_large
 from tests.naive_model import command_in, merged, upper
 from tests.protocol_inputs import (
     chunks,
@@ -79,6 +79,30 @@ def test_output_for_non_commands_equals_upper_of_the_input(
     assume(not any(word in stream for word in dialect.words))
     pieces = data.draw(cuts(stream))
     assert converse(dialect, pieces) == merged([upper(stream)])
+
+
+@given(target=st.text().map(lambda text: text.replace("\n", "").encode()), data=st.data())
+def test_an_http_request_is_cut_where_its_first_line_ends(
+    target: bytes, data: st.DataObject
+) -> None:
+    line = b"POST /" + target + b" HTTP/1.1\r"
+    pieces = data.draw(cuts(line + b"\nHost: x\r\n\r\nDESCONEXION\n"))
+    assert converse(ADMIN, pieces) == [upper(line), Foreign("HTTP")]
+
+
+@given(rest=streams, data=st.data())
+def test_a_tls_hello_is_cut_at_its_second_byte(rest: bytes, data: st.DataObject) -> None:
+    pieces = data.draw(cuts(b"\x16\x03" + rest))
+    assert converse(ADMIN, pieces) == [b"\x16", Foreign("TLS")]
+
+
+@given(stream=streams, dialect=st.sampled_from([STANDARD, SALUTATION, ECHO]))
+def test_where_no_word_has_power_every_other_protocol_is_text(
+    stream: bytes, dialect: Dialect
+) -> None:
+    for opening in (b"GET / HTTP/1.1\r\n", b"\x16\x03\x01"):
+        assert not any(isinstance(one, Foreign) for one in converse(dialect, [opening + stream]))
+        assert converse(dialect, [opening]) == [opening.upper() if dialect.upper else opening]
 
 
 @given(dialect=dialects, before=streams, after=st.lists(chunks), eof=st.booleans())

@@ -34,7 +34,7 @@ def test_seed_000_its_two_manual_tests_on_both_consoles() -> None:
             client.expect_exact("Solicitando desconexión del servidor...\r\n")
             assert exit_code(client) == 0
         server.sendline("cerrarservidor")
-        server.expect_exact("Servidor detenido.")
+        server.expect_exact("Servidor detenido: ")
         assert exit_code(server) == 0
 
 

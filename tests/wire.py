@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import trio
 import trio.testing
-from trio.testing import memory_stream_pair
+from trio.testing import lockstep_stream_pair, memory_stream_pair
 
 from tcpecho_trio.dialects import STANDARD, Dialect
 from tcpecho_trio.server import Journal, Lifecycle, Registry, RemoteShutdown, Settings
@@ -55,9 +55,18 @@ async def served(
     *,
     trusted: bool = True,
     remote_shutdown: RemoteShutdown = RemoteShutdown.LOOPBACK,
+    idle_timeout: float = 0,
+    write_timeout: float = 0,
+    lockstep: bool = False,
 ) -> AsyncGenerator[Wire, None]:
-    ours, theirs = memory_stream_pair()
-    settings = Settings(dialect=dialect, remote_shutdown=remote_shutdown)
+    """Serve one connection; with `lockstep` its sends wait until they are received."""
+    ours, theirs = lockstep_stream_pair() if lockstep else memory_stream_pair()
+    settings = Settings(
+        dialect=dialect,
+        remote_shutdown=remote_shutdown,
+        idle_timeout=idle_timeout,
+        write_timeout=write_timeout,
+    )
     told = Told()
     lifecycle, registry = Lifecycle(), Registry()
     connection = Connection(

@@ -102,7 +102,7 @@ async def serve(
             pump.close()
     if failure is not None:
         raise CannotListen.because(failure, settings.host, settings.port) from failure
-    journal.stopped()
+    journal.stopped(*registry.since_drain())
     lifecycle.stop()
     if not listeners:
         task_status.started(listeners)
@@ -119,6 +119,7 @@ async def _end_when_told(
 ) -> None:
     """Drain: refuse newcomers, wake whoever is idle, bound the time. Then, if told so, cut."""
     await lifecycle.wait_draining()
+    registry.begin_drain()
     journal.draining(lifecycle.reason, len(registry))
     accepting.cancel()  # also while the sockets are still being opened
     connections.deadline = trio.current_time() + drain_timeout

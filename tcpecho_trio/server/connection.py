@@ -12,7 +12,10 @@ LEFT        it sent a disconnecting word                     farewell, linger
 SHUTDOWN    it sent the shutdown word, and may               farewell, linger
 EOF         it closed its sending direction                  everything due, close
 DRAINED     the server drains                                everything due, linger
+IDLE        it said nothing for the idle timeout             everything due, linger
 RESET       the connection broke                             –
+SLOW        it did not take its replies                      reset
+FOREIGN     it speaks HTTP or TLS where a word has power     reset
 CUT         cancelled: out of time, or nobody waits any more reset
 CRASHED     a bug of ours                                    reset
 =========== ================================================ ======================
@@ -30,7 +33,8 @@ import trio
 
 from tcpecho_trio.addresses import format_address, is_loopback
 from tcpecho_trio.dialects import SERVER_FULL, SHUTDOWN_REFUSED, Action
-from tcpecho_trio.protocol import Protocol, Request
+from tcpecho_trio.protocol import Foreign, Protocol, Request
+from tcpecho_trio.server import patience
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle
 from tcpecho_trio.server.pump import HandedBack, Pump
@@ -61,7 +65,6 @@ that are still on their way (RFC 1122 §4.2.2.13, RFC 9112 §9.6)."""
 LINGER_BYTES = 256 * 1024
 """Bytes discarded meanwhile; whoever sends more is not about to read."""
 
-
 REFUSAL_TIME = 1.0
 """Seconds to tell a client that the server is full; shorter than lingering, because whoever
 is refused holds a descriptor that others may need."""
@@ -74,7 +77,10 @@ class Ending(enum.Enum):
     SHUTDOWN = "shutdown"
     EOF = "eof"
     DRAINED = "drained"
+    IDLE = "idle"
     RESET = "reset"
+    SLOW = "slow"
+    FOREIGN = "foreign"
     CUT = "cut"
     CRASHED = "crashed"
 
@@ -142,15 +148,15 @@ class Connection:
         "_ending",
         "_journal",
         "_lifecycle",
-        "_protocol",
         "_pump",
-        "_receiving",
         "_registry",
-        "_scope",
         "_settings",
         "_stream",
         "_trusted",
+        "_waiting",
+        "active",
         "peer",
+        "protocol",
     )
 
     def __init__(
@@ -166,6 +172,8 @@ class Connection:
         pump: Pump | None = None,
     ) -> None:
         self.peer = peer
+        self.active = trio.current_time()
+        self.protocol = Protocol(settings.dialect)
         self._stream = stream
         self._trusted = trusted
         self._settings = settings
@@ -173,29 +181,28 @@ class Connection:
         self._registry = registry
         self._journal = journal
         self._pump = pump
-        self._protocol = Protocol(settings.dialect)
-        self._scope = trio.CancelScope()  # owned by run(); cancelled by drain() only
-        self._receiving = False
+        self._waiting: trio.CancelScope | None = None  # owned by _wait(); ended by drain()
         self._ending: Ending | None = None
 
     def drain(self) -> None:
         """Wake up if waiting for input; whatever is being answered is finished first."""
-        if self._receiving:
-            self._scope.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()  # without effect on a wait that is over
 
     async def run(self) -> None:
         """Converse until the end, whichever it is, and leave the registry at its close."""
         self._registry.add(self)
         self._journal.connected(self.peer)
         try:
-            due = HandedBack()
-            with self._scope:
-                due = await self._converse()
-            if self._ending is None:
-                await self._finish_for_drain(due)
-            if self._ending is not Ending.EOF:  # else all input has been read
+            await self._converse()
+            if self._ending is Ending.FOREIGN:
+                reset_on_close(self._stream)
+            elif self._ending is not Ending.EOF:  # else all input has been read
                 with trio.move_on_after(LINGER_TIME):
                     await linger(self._stream)
+        except patience.PeerTooSlow:
+            self._ending = Ending.SLOW
+            reset_on_close(self._stream)
         except trio.BrokenResourceError:
             # After the ending was decided it changes nothing: old clients close at once.
             self._ending = self._ending or Ending.RESET
@@ -208,38 +215,42 @@ class Connection:
             reset_on_close(self._stream)
             self._journal.crashed(self.peer, error)
         finally:
-            self._registry.remove(self)
-            ending = self._ending or Ending.CUT
-            self._journal.closed(self.peer, ending.value)
+            ending = (self._ending or Ending.CUT).value
+            self._registry.remove(self, ending)
+            self._journal.closed(self.peer, ending)
 
-    async def _converse(self) -> HandedBack:
-        """Answer until somebody ends it.
-
-        When that is the drain, what was received at that very moment is returned unanswered:
-        within the scope its answer could be cancelled.
-        """
+    async def _converse(self) -> None:
+        """Answer until the ending is decided."""
         if self._settings.dialect.greeting:
             await self._send(self._settings.dialect.greeting.encode())
-        pump, stream = self._pump, self._stream
-        while self._ending is None and not self._lifecycle.draining:
-            self._receiving = True
-            try:
-                if self._protocol.awaits_quiet:
-                    due = await self._receive_or_quiet()
-                elif pump is not None and isinstance(stream, trio.SocketStream):
-                    due = await pump.carry(stream, self._protocol, self.peer)
-                else:
-                    due = await self._receive()
-            finally:
-                self._receiving = False  # from here on a drain must not cancel the answer
-            if self._lifecycle.draining:
-                return due
+        while self._ending is None and (due := await self._wait()) is not None:
             await self._answer(due)
-        return HandedBack()
+        if self._ending is None and self._lifecycle.draining:
+            await self._finish_for_drain()
+        elif self._ending is None:
+            await self._end_input(Ending.IDLE)
 
-    async def _finish_for_drain(self, due: HandedBack) -> None:
+    async def _wait(self) -> HandedBack | None:
+        """What is to be done next; None when the drain or too long a silence ends the waiting.
+
+        Only this can be woken: what has been received is never lost to a cancellation, because
+        it is answered outside. The deadline is lazy. The pump only stamps the time, and who
+        turns out to have spoken since waits on.
+        """
+        while not self._lifecycle.draining:
+            deadline = self.active + self._settings.longest_silence
+            with trio.CancelScope(deadline=deadline) as self._waiting:
+                if self.protocol.awaits_quiet:
+                    return await self._receive_or_quiet()
+                if self._pump is not None and isinstance(self._stream, trio.SocketStream):
+                    return await self._pump.carry(self._stream, self)
+                return await self._receive()
+            if trio.current_time() >= self.active + self._settings.longest_silence:
+                break
+        return None
+
+    async def _finish_for_drain(self) -> None:
         """Answer what had been sent when the drain began, and everything held."""
-        await self._answer(due)
         room = DRAIN_BYTES
         while self._ending is None:
             chunk = b""
@@ -247,16 +258,20 @@ class Connection:
                 chunk = bytes(await self._stream.receive_some(RECEIVE_SIZE))
             room -= len(chunk)
             if waiting.cancelled_caught or room < 0:
-                await self._answer(HandedBack(self._protocol.receive_eof()))
-                self._ending = self._ending or Ending.DRAINED
+                await self._end_input(Ending.DRAINED)
             else:
                 await self._answer(self._take(chunk))
+
+    async def _end_input(self, ending: Ending) -> None:
+        """End on our side: everything held falls due, and may itself be a word that ends it."""
+        await self._answer(HandedBack(self.protocol.receive_eof()))
+        self._ending = self._ending or ending
 
     async def _receive_or_quiet(self) -> HandedBack:
         """What comes next within a quiet period, or what its end decides."""
         with trio.move_on_after(QUIET_PERIOD):
             return await self._receive()
-        return HandedBack(self._protocol.receive_quiet())
+        return HandedBack(self.protocol.receive_quiet())
 
     async def _receive(self) -> HandedBack:
         """One chunk, or the end of input, from any kind of stream."""
@@ -266,18 +281,23 @@ class Connection:
         """What a chunk, or the end of input, leaves to do."""
         if not data:
             return HandedBack(ended=True)
+        self.active = trio.current_time()
         self._journal.received(self.peer, data)
-        return HandedBack(self._protocol.receive_data(data))
+        return HandedBack(self.protocol.receive_data(data))
 
     async def _answer(self, due: HandedBack) -> None:
         """Obey and reply in the order of the input, with one send."""
         outputs = due.outputs
         if due.ended:
             self._ending = Ending.EOF
-            outputs = self._protocol.receive_eof()
+            outputs = self.protocol.receive_eof()
         replies: list[bytes] = []
         size, already = 0, due.sent
         for output in outputs:
+            if isinstance(output, Foreign):
+                self._ending = Ending.FOREIGN
+                self._journal.foreign(self.peer, output.protocol)
+                return
             reply = self._obey(output) if isinstance(output, Request) else output
             replies.append(reply)
             size += len(reply)
@@ -323,7 +343,8 @@ class Connection:
 
     async def _send(self, reply: bytes, already: int = 0) -> None:
         """Send a reply, but for the bytes that the socket has taken already."""
-        await self._stream.send_all(memoryview(reply)[already:] if already else reply)
+        due = reply[already:] if already else reply
+        await patience.send_all(self._stream, due, self._settings.patience)
         self._journal.replied(self.peer, reply)
 
 

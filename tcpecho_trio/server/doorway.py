@@ -26,6 +26,11 @@ RUSH = 64
 """Connections accepted at a time besides the one that ``serve_tcp`` accepts; at some 50 µs
 each, the others wait no longer than for a slice of the pump's."""
 
+KEEPALIVE = {"TCP_KEEPIDLE": 300, "TCP_KEEPINTVL": 30, "TCP_KEEPCNT": 4}
+"""Seconds of silence before a peer is asked whether it is still there, seconds between two such
+probes, and how many go unanswered before it counts as gone (tcp(7)): seven minutes in all, and
+less than the 350 s after which load balancers and NAT boxes forget a silent connection."""
+
 # An address that getaddrinfo(3) knows and this machine does not have: ``::1`` in /etc/hosts
 # where IPv6 is switched off, as containers like it.
 _ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
@@ -95,6 +100,7 @@ class Doorway:
                 try:
                     # serve_tcp's own descriptors close with it; ours are for the rush.
                     for listener in listeners:
+                        _keep_alive(listener.socket)
                         self._listening.append(_duplicate(listener))
                     started(listeners)
                     await trio.sleep_forever()
@@ -135,6 +141,17 @@ class Doorway:
                         break  # socket is closed: serve_tcp, which comes next, says so
                     accepted.setblocking(False)
                     yield trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
+
+
+def _keep_alive(listening: trio.socket.SocketType) -> None:
+    """Have every connection accepted here find out when its peer has vanished.
+
+    Accepted sockets inherit these options (socket(7)), so a connection pays nothing for them.
+    """
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):  # macOS lacks the first
+            listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _duplicate(listener: trio.SocketListener) -> socket.socket:

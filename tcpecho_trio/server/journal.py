@@ -45,7 +45,10 @@ def console_teller(put: Put, texts: Texts) -> Teller:
         if event == "closed":
             fields["reason"] = getattr(texts, f"ended_{fields['reason']}")
         if "count" in fields:
-            fields["count"] = f"{fields['count']:,}".replace(",", texts.thousands)
+            fields["count"] = texts.number(fields["count"])
+        if event == "stopped":
+            fields["served"] = texts.counted("clients_served", fields["served"])
+            fields["cut"] = texts.counted("clients_cut", fields["cut"])
         put(getattr(texts, event).format(**fields))
 
     return tell
@@ -163,6 +166,10 @@ class Journal:
         """A connection could not be accepted."""
         self._tell_rarely("accept_failed", error=shown(error))
 
+    def foreign(self, peer: str, protocol: str) -> None:
+        """A client spoke another protocol, and was cut."""
+        self._tell_rarely("foreign", peer=peer, protocol=protocol)
+
     def crashed(self, peer: str, error: BaseException) -> None:
         """A handler failed in a way that is our bug."""
         lines = "".join(traceback.format_exception(error))
@@ -176,10 +183,10 @@ class Journal:
         """Whoever is still connected is cut off."""
         self._tell("cutting")
 
-    def stopped(self) -> None:
-        """The server has ended."""
+    def stopped(self, served: int, cut: int) -> None:
+        """The server has ended: how many clients the drain let finish, and how many not."""
         self._tell_untold()
-        self._tell("stopped")
+        self._tell("stopped", served=served, cut=cut)
 
     def _may_tell(self) -> bool:
         """Whether one more event may be told in this second; if so, it counts."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import select
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
@@ -61,12 +62,21 @@ class HandedBack:
     ended: bool = False
 
 
-class _Carried(NamedTuple):
+class Carried(typing.Protocol):
+    """What the pump knows of a client."""
+
+    peer: str
+    """Its address as it is written."""
+    protocol: Protocol
+    active: float
+    """When a byte of its came last, on the clock of the run; stamped by the pump to a slice."""
+
+
+class _InHand(NamedTuple):
     """A client in the pump's hands; a tuple, because the hot loop takes it apart."""
 
     receive_plain: Callable[[bytes], bytes | None]
-    peer: str
-    protocol: Protocol
+    client: Carried
     task: trio.lowlevel.Task
 
 
@@ -83,13 +93,13 @@ class Pump:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._epoll = select.epoll()
-        self._carried: dict[int, _Carried] = {}
+        self._carried: dict[int, _InHand] = {}
 
     def close(self) -> None:
         """Give the epoll's descriptor back."""
         self._epoll.close()
 
-    async def carry(self, stream: trio.SocketStream, protocol: Protocol, peer: str) -> HandedBack:
+    async def carry(self, stream: trio.SocketStream, client: Carried) -> HandedBack:
         """Sleep while the pump moves this client's traffic; return what it leaves to do.
 
         Cancelling it loses nothing.
@@ -100,7 +110,7 @@ class Pump:
         fd = stream.socket.fileno()
         task = trio.lowlevel.current_task()
         self._epoll.register(fd, select.EPOLLIN)
-        self._carried[fd] = _Carried(protocol.receive_plain, peer, protocol, task)
+        self._carried[fd] = _InHand(client.protocol.receive_plain, client, task)
 
         def abort(_: object) -> trio.lowlevel.Abort:
             self._drop(fd)
@@ -114,16 +124,16 @@ class Pump:
         poll, turn, clock = self._epoll.poll, self._turn, perf_counter
         while True:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
-            end = clock() + SLICE
+            end, now = clock() + SLICE, trio.current_time()
             while (ready := poll(0, BATCH)) and clock() < end:
-                turn(ready)
+                turn(ready, now)
 
-    def _turn(self, ready: list[tuple[int, int]]) -> None:
+    def _turn(self, ready: list[tuple[int, int]], now: float) -> None:
         """Take one chunk of each client that is ready. The hot loop of the whole server."""
         carried, journal = self._carried, self._journal
         read, write, telling = os.read, os.write, journal.messages
         for fd, _ in ready:
-            receive_plain, peer, _, _ = carried[fd]
+            receive_plain, client, _ = carried[fd]
             try:
                 data = read(fd, READ_SIZE)
             except BlockingIOError:
@@ -131,7 +141,8 @@ class Pump:
             except OSError as error:
                 self._fail(fd, error)
                 continue
-            told = telling and data and journal.received(peer, data)
+            client.active = now
+            told = telling and data and journal.received(client.peer, data)
             reply = receive_plain(data)
             if reply is None:
                 reply = self._take(fd, data)
@@ -147,14 +158,14 @@ class Pump:
             if sent != len(reply):
                 self._hand_back(fd, HandedBack((reply,), sent))
             elif told:
-                journal.replied(peer, reply)
+                journal.replied(client.peer, reply)
 
     def _take(self, fd: int, data: bytes) -> bytes | None:
         """Take a chunk that is no plain one: its reply, if that is still all there is to do."""
         if not data:
             self._hand_back(fd, HandedBack(ended=True))
             return None
-        protocol = self._carried[fd].protocol
+        protocol = self._carried[fd].client.protocol
         outputs = protocol.receive_data(data)
         if protocol.awaits_quiet:
             self._hand_back(fd, HandedBack(outputs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -16,25 +17,39 @@ class Client(Protocol):
 
 
 class Registry:
-    """The open connections; accepted = active + closed at any moment."""
+    """The open connections, and how the others ended; accepted = active + closed at any moment."""
 
     def __init__(self) -> None:
         self._clients: dict[Client, None] = {}  # a set that keeps its order
         self.accepted = 0
+        self.endings: Counter[str] = Counter()
+        """How many connections have ended in each way; the keys are an Ending's values."""
+        self._before_drain: Counter[str] = Counter()
 
     def add(self, client: Client) -> None:
         """A connection has been accepted."""
         self._clients[client] = None
         self.accepted += 1
 
-    def remove(self, client: Client) -> None:
-        """A connection is closed."""
+    def remove(self, client: Client, ending: str) -> None:
+        """A connection is closed, for the one reason that its Ending names."""
         del self._clients[client]
+        self.endings[ending] += 1
+
+    def begin_drain(self) -> None:
+        """From here on endings are the drain's doing."""
+        self._before_drain = self.endings.copy()
+
+    def since_drain(self) -> tuple[int, int]:
+        """How many connections have finished since the drain began, and how many were cut."""
+        endings = self.endings - self._before_drain
+        cut = endings["cut"]
+        return endings.total() - cut, cut
 
     @property
     def closed(self) -> int:
         """How many connections have come and gone."""
-        return self.accepted - len(self._clients)
+        return self.endings.total()
 
     def __len__(self) -> int:
         return len(self._clients)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 
 from tcpecho_trio.dialects import STANDARD, Dialect
@@ -26,6 +27,12 @@ class Settings:
       dialect: which words are commands.
       max_connections: clients served at a time; a further one is told so and closed. Ten
         thousand are 45 MiB of private memory, and what one process can sensibly talk to.
+      idle_timeout: seconds without a byte from a client after which it is let go, in an orderly
+        way; 0 for never. An hour: people think, and connection pools keep spares, but nobody
+        should hold a descriptor for ever.
+      write_timeout: seconds in which a client that has replies waiting must take some of them
+        (see :mod:`~tcpecho_trio.server.patience`) or is cut; 0 for never. Half of what
+        nginx gives (``send_timeout``): nobody here waits for a large page to be rendered.
       drain_timeout: seconds that clients get to finish once the server drains. Ten is what
         orchestrators leave comfortably inside their own thirty (Kubernetes'
         ``terminationGracePeriodSeconds``).
@@ -40,6 +47,8 @@ class Settings:
     port: int = 5000
     dialect: Dialect = STANDARD
     max_connections: int = 10_000
+    idle_timeout: float = 3600.0
+    write_timeout: float = 30.0
     drain_timeout: float = 10.0
     remote_shutdown: RemoteShutdown = RemoteShutdown.LOOPBACK
     pump: bool = True
@@ -47,7 +56,19 @@ class Settings:
     def __post_init__(self) -> None:
         if self.max_connections < 1:
             raise ValueError(f"at most {self.max_connections} connections")
-        if not self.drain_timeout >= 0:  # nor is a NaN
-            raise ValueError(f"a drain timeout of {self.drain_timeout} seconds")
+        for name in ("idle_timeout", "write_timeout", "drain_timeout"):
+            seconds = getattr(self, name)
+            if not seconds >= 0:  # nor is a NaN
+                raise ValueError(f"{name} of {seconds} seconds")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port {self.port}")
+
+    @property
+    def longest_silence(self) -> float:
+        """The idle timeout as a period: infinite where there is none."""
+        return self.idle_timeout or math.inf
+
+    @property
+    def patience(self) -> float:
+        """The write timeout as a period: infinite where there is none."""
+        return self.write_timeout or math.inf

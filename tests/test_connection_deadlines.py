@@ -154,7 +154,7 @@ async def test_a_socket_whose_peer_sips_is_kept_if_it_is_worth_waiting(
     sender, receiver = await sockets()
 
     async def sip() -> None:
-        while await receiver.receive_some(size):
+        while await receiver.receive_some(size):  # noqa: ASYNC110  a reader's pace
             await trio.sleep(pause)
 
     async with sender, receiver, trio.open_nursery() as nursery:

@@ -5,8 +5,8 @@ is the time *without progress*: each time the socket takes more, the period begi
 nginx's ``send_timeout``. A socket that was full takes more only once the peer has acknowledged
 some 8 KiB, because Trio sets ``TCP_NOTSENT_LOWAT`` to 16 KiB (tcp(7)): so a peer that reads a few
 hundred bytes a second is kept with a period of half a minute, and one that reads a byte a second
-to hold a descriptor is not. Without that option the socket of a bulk transfer would be silent until over
-a megabyte has been read, and an honest slow peer would seem dead.
+to hold a descriptor is not. Without that option the socket of a bulk transfer would be silent until
+over a megabyte has been read, and an honest slow peer would seem dead.
 """
 
 from __future__ import annotations

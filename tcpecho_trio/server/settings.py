@@ -32,7 +32,7 @@ class Settings:
         should hold a descriptor for ever.
       write_timeout: seconds in which a client that has replies waiting must take some of them
         (see :mod:`~tcpecho_trio.server.patience`) or is cut; 0 for never. Half of what
-        nginx gives (``send_timeout``): nobody here waits for a large page to be rendered.
+        nginx gives (``send_timeout``).
       drain_timeout: seconds that clients get to finish once the server drains. Ten is what
         orchestrators leave comfortably inside their own thirty (Kubernetes'
         ``terminationGracePeriodSeconds``).

@@ -13,7 +13,9 @@ connected ones finish; that is why the clients do not live in serve_tcp's own nu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import trio
 
@@ -44,18 +46,28 @@ async def serve(
     lifecycle: Lifecycle,
     registry: Registry,
     journal: Journal,
-    task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
+    listeners: Sequence[trio.abc.Listener[Any]] = (),
+    task_status: trio.TaskStatus[list[trio.abc.Listener[Any]]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until the life cycle says stop, then drain and return.
 
     ``await nursery.start(partial(serve, …))`` returns the listeners once clients can connect;
     none, if the end was asked for before that.
 
+    Args:
+      settings: what the server is.
+      lifecycle: says when to end.
+      registry: who is connected.
+      journal: what happened.
+      listeners: already listening, to be served instead of ``settings.host`` and ``port``, and
+        closed at the end.
+      task_status: for ``nursery.start()``.
+
     Raises:
       CannotListen: the port could not be opened.
     """
     failure: OSError | UnicodeError | None = None
-    listeners: list[trio.SocketListener] = []
+    serving: list[trio.abc.Listener[Any]] = list(listeners)
     try:
         pump = Pump(journal) if settings.pump and pump_exists() else None
     except OSError as error:  # not even a descriptor for that
@@ -86,16 +98,19 @@ async def serve(
                         drain_timeout=settings.drain_timeout,
                     )
                 )
-                doorway = Doorway(handler, connections)
                 try:
-                    listeners = await accepting.start(doorway.serve, settings.host, settings.port)
+                    if serving:
+                        given = partial(trio.serve_listeners, handler, serving)
+                        await accepting.start(partial(given, handler_nursery=connections))
+                    else:
+                        doorway = Doorway(handler, connections)
+                        serving = await accepting.start(doorway.serve, settings.host, settings.port)
                 except (OSError, UnicodeError) as error:
                     failure = error  # raised below, where no nursery wraps it
                     accepting.cancel_scope.cancel()
                 else:
-                    port = listeners[0].socket.getsockname()[1]
-                    journal.listening(format_address((settings.host, port)))
-                    task_status.started(listeners)
+                    journal.listening(_name(settings, serving[0]))
+                    task_status.started(serving)
             watching.cancel_scope.cancel()
     finally:
         if pump is not None:
@@ -104,8 +119,15 @@ async def serve(
         raise CannotListen.because(failure, settings.host, settings.port) from failure
     journal.stopped(*registry.since_drain())
     lifecycle.stop()
-    if not listeners:
-        task_status.started(listeners)
+    if not serving:
+        task_status.started(serving)
+
+
+def _name(settings: Settings, listener: trio.abc.Listener[Any]) -> str:
+    """Where clients find it: the host as it was named, and the real port."""
+    if not isinstance(listener, trio.SocketListener):
+        return format_address((settings.host, settings.port))
+    return format_address((settings.host, listener.socket.getsockname()[1]))
 
 
 async def _end_when_told(

@@ -127,9 +127,12 @@ async def _nobody() -> None:
 async def _refuse(stream: trio.SocketStream, peer: str, journal: Journal) -> None:
     """Tell a client that there is no room for it, and close in an orderly way."""
     journal.refused(peer)
-    with trio.move_on_after(REFUSAL_TIME), contextlib.suppress(trio.BrokenResourceError):
-        await stream.send_all(SERVER_FULL.encode())
-        await linger(stream)
+    try:
+        with trio.move_on_after(REFUSAL_TIME), contextlib.suppress(trio.BrokenResourceError):
+            await stream.send_all(SERVER_FULL.encode())
+            await linger(stream)
+    except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
+        journal.crashed(peer, error)
 
 
 class Connection:

@@ -28,14 +28,14 @@ class MemorySocket:
         # Towards the client.
         self.received = b""  # with what is still on its way
         self.reading = True
-        self.output_ended = False
+        self.output_ended_at: float | None = None
         self.closed = False
         self._unread = 0
         # What both know.
         self.was_reset = False
         self.fault: Exception | None = None
         self.stuck_since: float | None = None  # a send of the server's makes no progress
-        self.heard = trio.current_time()  # when the server was given something last
+        self.heard = self.taken = trio.current_time()  # when the server last got, or gave
         self._changed = trio.Event()
 
     def _change(self) -> None:
@@ -103,7 +103,7 @@ class MemorySocket:
                 raise
 
     def _consume(self, kind: str, chunk: bytes = b"") -> None:
-        if not self.output_ended:  # what comes while lingering is discarded
+        if self.output_ended_at is None:  # what comes while lingering is discarded
             self.consumed.append((kind, chunk))
 
     async def send_all(self, data: bytes) -> None:
@@ -115,6 +115,7 @@ class MemorySocket:
                 self.received += data[:room]
                 self._unread += 0 if self.reading else len(data[:room])
                 data = data[room:]
+                self.taken = trio.current_time()
                 self.stuck_since = None
             else:
                 self.stuck_since = self.stuck_since or trio.current_time()
@@ -123,7 +124,7 @@ class MemorySocket:
     async def send_eof(self) -> None:
         await trio.lowlevel.checkpoint()
         self._check()
-        self.output_ended = True
+        self.output_ended_at = trio.current_time()
 
     async def aclose(self) -> None:
         self.closed = True

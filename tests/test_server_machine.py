@@ -48,7 +48,8 @@ which = st.integers(0, 5)
 step = st.one_of(
     st.tuples(st.just("connect"), st.booleans()),
     st.tuples(st.just("say"), st.tuples(which, st.one_of(chunks, lines_together, words))),
-    st.tuples(st.just("say"), st.tuples(which, st.just(b"a line longer than others\n" * 8))),
+    st.tuples(st.just("say"), st.tuples(which, st.just(b"hola\nDESCO"))),
+    st.tuples(st.just("stall"), which),
     st.tuples(st.just("advance"), st.sampled_from([0.01, 0.06, 0.06, 1, 5, 20, 31, 61])),
     st.tuples(st.sampled_from(["stop reading", "resume", "half-close", "reset"]), which),
     st.tuples(st.just("open with"), st.tuples(st.booleans(), openings)),
@@ -59,7 +60,7 @@ rare = st.one_of(
     st.tuples(st.sampled_from(["drain", "signal"]), st.none()),
 )
 schedules = st.tuples(
-    st.lists(step, max_size=15), st.lists(st.one_of(step, step, rare), max_size=15)
+    st.lists(step, min_size=3, max_size=20), st.lists(st.one_of(step, step, rare), max_size=20)
 ).map(lambda parts: [("connect", True), ("connect", False), *parts[0], *parts[1]])
 
 
@@ -80,6 +81,7 @@ class Client:
     dialect: Dialect
     tokens: int = 0
     fed: int = 0  # how much of what the server consumed the model has
+    left: bool = False  # a word of its own ends it
     ended_at: int | None = None  # how many outputs there were when its input ended
 
     def __post_init__(self) -> None:
@@ -107,7 +109,9 @@ class Client:
                 self.model.eof()
         self.fed = len(self.socket.consumed)
         model = self.model
-        if self.socket.output_ended and self.ended_at is None:  # an end on the server's side
+        if (
+            self.socket.output_ended_at is not None and self.ended_at is None
+        ):  # an end on the server's side
             model = copy.copy(model)
             model.outputs = list(model.outputs)
             model.eof()
@@ -127,9 +131,8 @@ class Client:
             # No farewell to a client whose own end of input decided the word.
             elif not (command.leaves and self.ended_at is not None and place >= self.ended_at):
                 told += text.encode() + terminator
-                if command.leaves:
-                    break
-            else:
+            if command.leaves and not told.endswith(SHUTDOWN_REFUSED.encode() + terminator):
+                self.left = True
                 break
         return told
 
@@ -188,8 +191,10 @@ class World:
             socket = client.socket
             if kind == "say":
                 client.say(chunk)
-            elif kind == "stop reading":
+            elif kind in ("stop reading", "stall"):
                 socket.read(False)
+                if kind == "stall":  # and ask for more than fits
+                    client.say(b"a line of some length\n" * 8)
             elif kind == "resume":
                 socket.read(True)
             elif kind == "half-close":
@@ -257,6 +262,7 @@ class World:
         graceful = (Ending.LEFT, Ending.SHUTDOWN, Ending.EOF, Ending.DRAINED, Ending.IDLE)
         if ending in graceful and not socket.was_reset and socket.fault is None:
             assert due == socket.received
+            assert client.left == (ending in (Ending.LEFT, Ending.SHUTDOWN))
             if ending is Ending.EOF:
                 assert read == socket.sent, "closed with unread input"
 
@@ -265,14 +271,13 @@ class World:
         if socket.closed:
             return
         now = trio.current_time()
-        if client.refused:
-            assert now <= socket.heard + REFUSAL_TIME + SOON
-        if socket.stuck_since is not None:
+        if socket.output_ended_at is not None:
+            linger = REFUSAL_TIME if client.refused else LINGER_TIME
+            assert now <= socket.output_ended_at + linger + SOON
+        elif socket.stuck_since is not None:
             assert now <= socket.stuck_since + WRITE + SOON
-        elif socket.output_ended:
-            assert now <= socket.heard + IDLE + LINGER_TIME + SOON + WRITE
         else:
-            assert now <= socket.heard + IDLE + SOON + WRITE
+            assert now <= max(socket.heard, socket.taken) + IDLE + SOON
 
 
 def handlers() -> int:

@@ -81,16 +81,6 @@ def test_options_are_read_from_the_environment() -> None:
         assert done.stdout == b"hola\n"
 
 
-def test_a_taken_port_is_one_clear_line_and_code_1() -> None:
-    with serving() as server:
-        done = run("serve", "--port", str(server.port))
-    assert done.returncode == 1
-    assert done.stdout == b""
-    (line,) = done.stderr.decode().splitlines()
-    assert line.startswith(f"Error: el puerto {server.port} de localhost ya está en uso.")
-    assert "--port" in line
-
-
 def test_nobody_listening_is_one_clear_line_and_code_1() -> None:
     with socket.create_server(("127.0.0.1", 0)) as placeholder:
         port = placeholder.getsockname()[1]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
-from pathlib import Path
 
 import pexpect
 import pytest
@@ -27,51 +24,6 @@ def test_a_signal_drains_and_exits_0(number: signal.Signals) -> None:
     assert server.finish() == 0
     assert any(f"señal {number.name}" in line for line in server.lines)
     assert server.lines[-1] == "Servidor detenido: 1 cliente atendido, 0 cortados."
-
-
-def test_a_second_signal_cuts_a_stuck_client_and_still_exits_0() -> None:
-    server = ServerProcess("--drain-timeout", "3600", "--quiet")
-    with socket.create_connection(("localhost", server.port)) as stuck:
-        stuck.settimeout(0.3)
-        with contextlib.suppress(TimeoutError):  # it never reads: the server stops reading too
-            while True:
-                stuck.sendall(b"hola\n" * 10_000)
-        server.process.send_signal(signal.SIGTERM)
-        server.wait_for("Cerrando el servidor")
-        server.process.send_signal(signal.SIGTERM)
-        assert server.finish() == 0
-
-
-@pytest.mark.parametrize("console", ["closed", "/dev/null", "a file", "a pipe that ends"])
-def test_the_server_outlives_its_console(console: str, tmp_path: Path) -> None:
-    script = " ".join(PROGRAM) + " serve --port 0"
-    redirect = {
-        "closed": "<&-",
-        "/dev/null": "</dev/null",
-        "a file": f"<{tmp_path / 'words'}",
-        "a pipe that ends": "",
-    }[console]
-    (tmp_path / "words").write_text("listar\n")
-    before = "echo listar | " if console == "a pipe that ends" else ""
-    process = subprocess.Popen(
-        ["bash", "-c", f"{before} exec {script} {redirect}"]
-        if not before
-        else ["bash", "-c", f"{before} {script}"],
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    with process.stdout:
-        port = int(re.findall(rb"localhost:(\d+)", process.stdout.readline())[0])
-        with OldClient(port) as old:
-            assert old.ask("hola") == "HOLA"
-            os.killpg(process.pid, signal.SIGTERM)
-        rest = process.stdout.read()
-    process.wait()
-    assert b"Servidor detenido: " in rest
-    if console in ("closed", "/dev/null", "a file"):
-        assert process.returncode == 0
 
 
 def test_a_closed_standard_output_stops_nothing() -> None:
@@ -172,43 +124,6 @@ def test_an_ipv6_address_is_written_in_brackets() -> None:
         assert re.search(rb"activo en \[::1\]:\d+ ", told.readline())
         server.send_signal(signal.SIGTERM)
         assert server.wait() == 0
-
-
-def test_out_of_descriptors_the_clients_it_has_are_served_and_the_log_is_calm() -> None:
-    limited = ["bash", "-c", f"ulimit -n 100; exec {' '.join(PROGRAM)} serve --port 0 --no-console"]
-    server = subprocess.Popen(
-        limited, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, stdin=subprocess.DEVNULL
-    )
-    assert server.stdout is not None
-    port = int(re.findall(rb"localhost:(\d+)", server.stdout.readline())[0])
-    with contextlib.ExitStack() as clients:
-        first = clients.enter_context(OldClient(port))
-        assert first.ask("hola") == "HOLA"
-        for _ in range(200):  # more than it serves, and more than it can refuse at a time
-            clients.enter_context(OldClient(port))
-        while "No se pueden aceptar" not in (line := server.stdout.readline().decode()):
-            assert line
-        assert first.ask("sigo aquí") == "SIGO AQUÍ"
-    answer = ""
-    while answer != "HOLA":  # as soon as the others' closes have come through
-        with contextlib.suppress(ConnectionError), OldClient(port) as later:
-            answer = later.ask("hola")
-    server.send_signal(signal.SIGTERM)
-    out, err = server.communicate()
-    assert server.returncode == 0
-    assert err == b""
-    assert out.count(b"No se pueden aceptar") == 0  # once in ten seconds
-
-
-def test_a_journal_whose_reader_left_stops_nothing() -> None:
-    with serving() as server:
-        assert server.process.stdout is not None
-        server.process.stdout.close()
-        for _ in range(3):
-            with OldClient(server.port) as old:
-                assert old.ask("hola") == "HOLA"
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait() == 0
 
 
 def test_the_journal_as_json() -> None:

@@ -346,7 +346,7 @@ class Connection:
 
     async def _send(self, reply: bytes, already: int = 0) -> None:
         """Send a reply, but for the bytes that the socket has taken already."""
-        due = reply[already:] if already else reply
+        due = memoryview(reply)[already:] if already else reply
         await patience.send_all(self._stream, due, self._settings.patience)
         self._journal.replied(self.peer, reply)
 

@@ -24,7 +24,7 @@ class PeerTooSlow(Exception):
     """The peer made no progress for too long; an unknown part has been sent."""
 
 
-async def send_all(stream: trio.abc.SendStream, data: bytes, period: float) -> None:
+async def send_all(stream: trio.abc.SendStream, data: bytes | memoryview, period: float) -> None:
     """Send everything, as long as the peer makes progress.
 
     Always a checkpoint. Cancelled, it has sent an unknown part.
@@ -51,7 +51,9 @@ async def send_all(stream: trio.abc.SendStream, data: bytes, period: float) -> N
             raise PeerTooSlow
 
 
-async def _send_to_socket(sock: trio.socket.SocketType, data: bytes, period: float) -> None:
+async def _send_to_socket(
+    sock: trio.socket.SocketType, data: bytes | memoryview, period: float
+) -> None:
     try:
         sent = os.write(sock.fileno(), data)  # most replies fit, and need no deadline
     except BlockingIOError:

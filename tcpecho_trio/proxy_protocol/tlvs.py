@@ -50,8 +50,8 @@ class SslType(enum.IntEnum):
     KEY_ALG = 0x25
 
 
-class SslClient(enum.IntFlag):
-    """What the client presented (§2.2.6): TLS at all, a certificate now, or in this session."""
+class SslClient(enum.IntEnum):
+    """What the client presented, a bit each (§2.2.6): TLS, a certificate now, one before."""
 
     SSL = 0x01
     CERT_CONN = 0x02
@@ -147,11 +147,11 @@ def _ssl(value: bytes) -> dict[str, Any]:
     all the same, which by the letter of §2.2.6 would be one that was verified.
     """
     client, verify = SSL_HEAD.unpack_from(value)
-    presented = client & (SslClient.CERT_CONN | SslClient.CERT_SESS)
+    certificate = client & (SslClient.CERT_CONN | SslClient.CERT_SESS)
     return {
-        "client": [flag.name.lower() for flag in SslClient if client & flag and flag.name],
+        "client": [_name(SslClient, bit) for n in range(8) if (bit := client & 1 << n)],
         "verify": verify,
-        "verified": bool(presented and verify == 0),
+        "verified": bool(certificate and verify == 0),
         "tlvs": [
             {"type": _name(SslType, kind), "value": text_or_hex(data)}
             for kind, data in split(value, SSL_HEAD.size)

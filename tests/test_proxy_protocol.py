@@ -368,9 +368,11 @@ def test_a_header_that_drips_is_looked_at_once() -> None:
         ((), ()),
     ],
 )
-def test_what_is_no_pair_of_ip_addresses_is_unknown(source: object, destination: object) -> None:
+def test_what_is_no_pair_of_ip_addresses_is_unknown_or_local(
+    source: object, destination: object
+) -> None:
     assert encode_v1(source, destination) == b"PROXY UNKNOWN\r\n"
-    assert encode_v2(Header.relaying(source, destination)) == v2(0x21, 0, b"")
+    assert encode_v2(Header.relaying(source, destination)) == proxy_captures.V2_CHECK
 
 
 def test_what_getpeername_says_of_ipv6_is_written_without_its_scope() -> None:

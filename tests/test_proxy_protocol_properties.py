@@ -128,7 +128,13 @@ lines = st.one_of(
         lambda junk: b"PROXY UNKNOWN " + junk.replace(b"\r\n", b"").rstrip(b"\r") + b"\r\n"
     ),
 )
-encoded = st.one_of(headers.map(encode_v2), lines)
+# LOCAL with whatever family, UNSPEC families and transports, and a block to be skipped.
+skipped = st.builds(
+    lambda start, block: SIGNATURE + start + len(block).to_bytes(2, "big") + block,
+    st.sampled_from([b"\x20\x00", b"\x20\x11", b"\x20\xff", b"\x21\x00", b"\x21\x01", b"\x21\x20"]),
+    st.binary(max_size=40),
+)
+encoded = st.one_of(headers.map(encode_v2), lines, skipped)
 
 
 @st.composite

@@ -69,7 +69,8 @@ class Header:
     def relaying(cls, source: Any, destination: Any, tlvs: tuple[Tlv, ...] = ()) -> Header:
         """The header (version 2) of a TCP connection whose addresses getpeername(2) told.
 
-        What is not a pair of one IP family (Unix sockets, say) is UNSPEC, without TLVs.
+        What is not a pair of one IP family (Unix sockets, say) is LOCAL, without TLVs, as
+        haproxy has it: a receiver is free to refuse PROXY without addresses (§2.2).
         """
         try:
             hosts = tuple(ip_address(end[0]) for end in (source, destination))
@@ -81,7 +82,7 @@ class Header:
             case IPv6Address(), IPv6Address():
                 transport = Transport.TCP6
             case _:
-                return cls(2, Command.PROXY, Transport.UNSPEC)
+                return cls(2, Command.LOCAL, Transport.UNSPEC)
         source = (written(hosts[0]), source[1])
         destination = (written(hosts[1]), destination[1])
         return cls(2, Command.PROXY, transport, source, destination, tlvs)

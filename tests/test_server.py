@@ -14,7 +14,7 @@ import trio
 from tcpecho_trio.dialects import ADMIN
 from tcpecho_trio.errors import CannotListen
 from tcpecho_trio.server import Journal, Lifecycle, Phase, Registry, Settings, serve
-from tcpecho_trio.server.doorway import Doorway
+from tcpecho_trio.server.doorway import KEEPALIVE, Doorway
 from tcpecho_trio.texts import ENGLISH
 from tests.running import Told, read_all, read_exactly, running_server
 
@@ -287,6 +287,26 @@ async def test_a_rush_looks_at_every_address_of_the_host() -> None:
                 listening.setblocking(False)
             (waiting,) = doorway.rush(socket.AF_INET)
             await waiting.aclose()
+
+
+async def test_the_kernel_asks_silent_peers_whether_they_are_still_there() -> None:
+    accepted: list[tuple[int, ...]] = []
+
+    async def look(stream: trio.SocketStream) -> None:
+        options = [getattr(socket, name) for name in KEEPALIVE if hasattr(socket, name)]
+        accepted.append(
+            (
+                stream.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+                *(stream.getsockopt(socket.IPPROTO_TCP, option) for option in options),
+            )
+        )
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(Doorway(look, nursery).serve, "127.0.0.1", 0)
+        for _ in range(3):
+            await (await trio.open_tcp_stream(*listeners[0].socket.getsockname())).receive_some()
+        nursery.cancel_scope.cancel()
+    assert accepted == [(1, 300, 30, 4)] * 3
 
 
 async def test_an_end_that_is_asked_for_during_the_start_is_an_orderly_one(

@@ -304,7 +304,8 @@ async def test_the_kernel_asks_silent_peers_whether_they_are_still_there() -> No
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(Doorway(look, nursery).serve, "127.0.0.1", 0)
         for _ in range(3):
-            await (await trio.open_tcp_stream(*listeners[0].socket.getsockname())).receive_some()
+            async with await trio.open_tcp_stream(*listeners[0].socket.getsockname()) as client:
+                await client.receive_some()
         nursery.cancel_scope.cancel()
     assert accepted == [(1, 300, 30, 4)] * 3
 

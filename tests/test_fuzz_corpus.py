@@ -95,8 +95,9 @@ def test_the_target_sees_what_is_wrong(
 @pytest.mark.parametrize("engine", ["atheris", "hypothesis"])
 def test_the_fuzzer_runs(engine: str, tmp_path: Path) -> None:
     pytest.importorskip(engine)
-    options = ["--engine", engine, "--runs", "200", "--seed", "1", "--found", str(tmp_path)]
-    command = [sys.executable, "-m", "tests.fuzz", *options]
+    options = ["--engine", engine, "--runs", "200", "--seed", "1"]
+    directories = ["--found", str(tmp_path), "--corpus", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.fuzz", *options, *directories]
     done = subprocess.run(command, capture_output=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert re.search(rb"\b2\d\d (runs|programs)", done.stdout + done.stderr)

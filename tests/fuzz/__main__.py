@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, help=f"how long to fuzz ({SECONDS})")
     parser.add_argument("--runs", type=int, help="how many programs to run, instead")
     parser.add_argument("--seed", type=int, default=0, help="repeat a run; 0 for a new one")
+    parser.add_argument("--corpus", type=Path, default=CORPUS, help="what to begin with")
     parser.add_argument("--found", type=Path, default=FOUND, help=f"where to keep finds ({FOUND})")
     parser.add_argument("--distil", action="store_true", help="keep what matters, and end")
     parser.add_argument(
@@ -46,22 +47,24 @@ def main() -> None:
     if options.distil:
         from tests.fuzz.distil import distil
 
-        distil([CORPUS, options.found / "new"], CORPUS)
+        distil([options.corpus, options.found / "new"], options.corpus)
     elif options.engine == "atheris":
         seconds = options.seconds or (0 if options.runs else SECONDS)
-        with_atheris(seconds, options.runs or -1, options.seed, options.found)
+        directories = [options.found / "new", options.corpus]
+        with_atheris(seconds, options.runs or -1, options.seed, directories)
     else:
         print("With Hypothesis, which does not look at coverage (atheris does, where there is one)")
         with_hypothesis(options.seconds, options.runs or EXAMPLES, options.seed)
 
 
-def with_atheris(seconds: int, runs: int, seed: int, found: Path) -> None:
-    """Hand over to libFuzzer, which ends the process itself."""
+def with_atheris(seconds: int, runs: int, seed: int, corpora: list[Path]) -> None:
+    """Hand over to libFuzzer, which ends the process itself; it adds to the first corpus."""
     import atheris
 
     # Looking at coverage costs; only what is under test is looked at, not the model.
     with atheris.instrument_imports(include=["tcpecho_trio"]):
         from tests.fuzz.check import check
+    found = corpora[0].parent
     flags = {
         "max_total_time": seconds,
         "runs": runs,
@@ -72,7 +75,7 @@ def with_atheris(seconds: int, runs: int, seed: int, found: Path) -> None:
         "print_final_stats": 1,
     }
     arguments = [f"-{name}={value}" for name, value in flags.items()]
-    atheris.Setup([sys.argv[0], *arguments, str(found / "new"), str(CORPUS)], check)
+    atheris.Setup([sys.argv[0], *arguments, *map(str, corpora)], check)
     atheris.Fuzz()
 
 

@@ -30,7 +30,7 @@ CUT, QUIET, EOF, REPEAT, LITERAL = 0x1C, 0x1D, 0x1E, 0x1F, 0x10
 LONG = 4096
 """Bytes from which on a chunk is not repeated any more: the protocol treats chunks as long as
 this differently, and the naive model takes quadratic time."""
-LONGEST = 16_384
+LONGEST = 6_000
 """Bytes of all chunks together; the rest of a longer program is not run, for the same reason."""
 SPARE = 64
 """Bytes that a machine may hold on top of its two candidates: part of a character, say."""

@@ -25,7 +25,6 @@ import random
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import trio
@@ -146,7 +145,10 @@ class FaultProxy:
             nursery.start_soon(relay, Side.SERVER, faults.down)
 
     async def _relay(
-        self, source: trio.abc.ReceiveStream, sink: trio.abc.HalfCloseableStream, fate: Direction
+        self,
+        source: trio.abc.ReceiveStream,
+        sink: trio.abc.HalfCloseableStream,
+        direction: Direction,
     ) -> Side:
         """Pass one direction on to its end; return who is to be reset then, mostly nobody."""
         befallen: set[str] = set()

@@ -64,6 +64,13 @@ def thorough(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """The real server under load and a bad network, ten minutes; arguments go to tests.soak."""
+    session.install("-e.", *dependencies("tests"))
+    session.run("python", "-m", "tests.soak", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """The protocol under coverage-guided fuzzing, five minutes; arguments go to tests.fuzz."""
     session.install("-e.", *dependencies("tests"))

@@ -23,7 +23,7 @@ SECONDS = 300
 """How long to fuzz when nothing else is said; new coverage has long become rare by then."""
 EXAMPLES = 200_000
 """What Hypothesis tries when nothing else is said."""
-LONGEST_PROGRAM = 512
+LONGEST_PROGRAM = 256
 """Bytes; a word, its blanks and its neighbours fit several times over."""
 
 

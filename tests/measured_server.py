@@ -2,7 +2,8 @@
 
 From outside a process shows its descriptors, threads and memory, but not its tasks. Each line
 on standard input is answered with one line of JSON, as soon as nobody is connected and every
-task sleeps; the end of standard input drains the server. ``--portable`` does without the pump.
+task sleeps, or after a while; the end of standard input drains the server. ``--portable`` does
+without the pump.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from tcpecho_trio.texts import ENGLISH
 CUSHION = 0.05
 """Seconds in which nothing may happen before it counts as quiet: connections that were made and
 given up may still wait at the door."""
+
+PATIENCE = 15
+"""Seconds for the last clients to be gone; a lingering close takes two."""
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -54,11 +58,12 @@ async def main(*, pump: bool) -> None:
     def tell(event: str, **fields: Any) -> None:
         events[event] += 1
 
-    async def settled() -> None:
-        await trio.testing.wait_all_tasks_blocked(CUSHION)
-        while len(registry):
-            await registry.emptied.wait()
+    async def settle() -> None:
+        with trio.move_on_after(PATIENCE):  # whoever is still there then is told of
             await trio.testing.wait_all_tasks_blocked(CUSHION)
+            while len(registry):
+                await registry.emptied.wait()
+                await trio.testing.wait_all_tasks_blocked(CUSHION)
 
     def measured() -> dict[str, int]:
         gc.collect()
@@ -67,6 +72,7 @@ async def main(*, pump: bool) -> None:
             "descriptors": len(list(Path("/proc/self/fd").iterdir())),
             "threads": len(list(Path("/proc/self/task").iterdir())),
             "rss": int(Path("/proc/self/statm").read_text().split()[1]) * PAGE,
+            "connected": len(registry),
             "accepted": registry.accepted,
             "crashed": events["crashed"],
         }
@@ -80,7 +86,7 @@ async def main(*, pump: bool) -> None:
         print(listener.socket.getsockname()[1], flush=True)  # noqa: T201  what it is for
         async with trio.lowlevel.FdStream(os.dup(0)) as questions:
             async for _ in questions:
-                await settled()
+                await settle()
                 print(json.dumps(measured()), flush=True)  # noqa: T201
         lifecycle.drain("the end of standard input")
 

@@ -144,6 +144,6 @@ def test_ten_thousand_visitors_leave_nothing_behind(path: str) -> None:
         after = measure()
     assert after["accepted"] - before["accepted"] > CONNECTIONS // 2
     assert after["crashed"] == 0
-    for held in ("tasks", "descriptors", "threads"):
+    for held in ("connected", "tasks", "descriptors", "threads"):
         assert fresh[held] == before[held] == after[held], held
     assert after["rss"] < before["rss"] * 1.1, "it grows"

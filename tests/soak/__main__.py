@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import random
 import signal
+import socket
 import sys
 from collections import Counter
 from functools import partial
 
 import trio
 
-from tests.soak.client import play
+from tests.soak.client import difference, play
 from tests.soak.fault_proxy import FaultProxy
 from tests.soak.plans import plan
 from tests.soak.report import Life, Tally, report
@@ -26,8 +28,9 @@ WARM_UP = 0.25
 NEWS_EVERY = 30.0
 """Seconds between two signs of life of a long run."""
 STAYING = 20
-"""Clients of each server that are still there when it is told to end, each with a message
-that it has just sent."""
+"""Clients of each server that are still there when it is told to end, and have just sent …"""
+STAYING_BYTES = 160_000
+"""… so much, of which a part still waits in the sockets: all of it is due, drain or not."""
 SOURCES = 200
 """Addresses that clients come from: ports in TIME_WAIT (tcp(7)) must not run out in one."""
 
@@ -105,30 +108,47 @@ class Soak:
             print(f"… {tally.connections:,} connections, {len(tally.losses)} losses", flush=True)
 
     async def _end(self, life: Life) -> None:
-        """Tell a server to end while clients are there that have just said something."""
+        """Tell a server to end while clients are there that have just said much."""
         server = life.server
-        staying = []
         try:
-            for number in range(STAYING):
-                stream = await trio.open_tcp_stream("127.0.0.1", server.port)
-                staying.append((stream, b"stays%d\n" % number, b"last%d\n" % number))
-            for stream, first, last in staying:
-                await stream.send_all(first)
-                assert await stream.receive_some() == first.upper()
-                await stream.send_all(last)
-            server.process.send_signal(signal.SIGTERM)
-            began = trio.current_time()
-            for stream, _, last in staying:
-                heard = b"".join([bytes(data) async for data in stream])
-                await stream.aclose()
-                if heard != last.upper():
-                    self.tally.losses.append(f"drain ({server.name}): {heard!r} for {last!r}")
+            async with contextlib.AsyncExitStack() as open_streams:
+                staying = {}
+                for number in range(STAYING):
+                    stream = await open_streams.enter_async_context(
+                        await _narrow_stream(server.port)
+                    )
+                    staying[stream] = b"stays%d\n" % number
+                    await stream.send_all(staying[stream])
+                    await stream.receive_some()
+                for stream, line in staying.items():
+                    await stream.send_all(line * (STAYING_BYTES // len(line)))
+                server.process.send_signal(signal.SIGTERM)
+                began = trio.current_time()
+                for stream, line in staying.items():
+                    due = line.upper() * (STAYING_BYTES // len(line))
+                    heard = b"".join([bytes(data) async for data in stream])
+                    await stream.aclose()
+                    self.tally.compared += len(heard)
+                    if heard != due:
+                        wrong = difference(0, due, heard)
+                        self.tally.losses.append(f"drain ({server.name}): {wrong}")
         except (OSError, trio.BrokenResourceError) as error:
             self.tally.losses.append(f"drain ({server.name}): {error!r}")
         else:
             with trio.move_on_after(IN_TIME):
                 life.exit_code = await server.process.wait()
             life.drain_seconds = trio.current_time() - began
+
+
+async def _narrow_stream(port: int) -> trio.SocketStream:
+    """A connection that takes in little and sends much ahead (socket(7)): replies that nobody
+    reads soon keep the server from reading the rest, and yet all is sent.
+    """
+    narrow = trio.socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * STAYING_BYTES)
+    await narrow.connect(("127.0.0.1", port))
+    return trio.SocketStream(narrow)
 
 
 def main() -> None:

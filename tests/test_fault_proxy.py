@@ -23,7 +23,7 @@ async def proxied(
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     proxy = FaultProxy(listener.socket.getsockname())
     async with trio.open_nursery() as nursery, listener:
-        await nursery.start(proxy.run)
+        await nursery.start(proxy.serve)
         client = await proxy.open(faults)
         server = await listener.accept()
         async with client, server:

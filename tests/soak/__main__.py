@@ -27,7 +27,7 @@ WARM_UP = 0.25
 """Of the time; then allocators have seen every kind of client many times over."""
 NEWS_EVERY = 30.0
 """Seconds between two signs of life of a long run."""
-STAYING = 20
+STAYING = 10
 """Clients of each server that are still there when it is told to end, and have just sent …"""
 STAYING_BYTES = 160_000
 """… so much, of which a part still waits in the sockets: all of it is due, drain or not."""
@@ -49,10 +49,10 @@ class Soak:
         """Play clients for so long, or `only` this one; print the report; say if all was well."""
         async with trio.open_nursery() as nursery:
             for server in (Server("pump"), Server("portable", "--portable")):
-                await nursery.start(server.run)
+                await nursery.start(server.serve)
                 self.lives.append(Life(server, server.held()))
                 self._proxies.append(FaultProxy(("127.0.0.1", server.port)))
-                await nursery.start(self._proxies[-1].run)
+                await nursery.start(self._proxies[-1].serve)
             began = trio.current_time()
             if only is None:
                 await self._load(seconds, at_a_time)
@@ -60,10 +60,9 @@ class Soak:
                 for which in range(len(self.lives)):
                     await self._live(only, which)
             took = trio.current_time() - began
-            for life in self.lives:
-                life.settled = await life.server.settle(life.fresh)
-            for life in self.lives:
-                await self._end(life)
+            async with trio.open_nursery() as ending:
+                for life in self.lives:
+                    ending.start_soon(self._end, life)
             nursery.cancel_scope.cancel()
         faults = sum((proxy.happened for proxy in self._proxies), Counter[str]())
         text, well = report(self.tally, self.lives, faults, seed=self.seed, seconds=took)
@@ -108,8 +107,11 @@ class Soak:
             print(f"… {tally.connections:,} connections, {len(tally.losses)} losses", flush=True)
 
     async def _end(self, life: Life) -> None:
-        """Tell a server to end while clients are there that have just said much."""
+        """See what a server still holds when everybody has left; then tell it to end while
+        clients are there that have just said much.
+        """
         server = life.server
+        life.settled = await server.settle(life.fresh)
         try:
             async with contextlib.AsyncExitStack() as open_streams:
                 staying = {}

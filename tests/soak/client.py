@@ -62,6 +62,7 @@ async def play(plan: Plan, connect: Open) -> tuple[int, str]:
     """Live a client's life; return how many bytes were compared, and what was wrong."""
     heard, ending = Heard(plan.due), "hung"
     with trio.move_on_after(PATIENCE):
+        await trio.lowlevel.checkpoint()
         try:
             async with await connect(plan.faults) as stream, trio.open_nursery() as nursery:
                 nursery.start_soon(_act, plan, stream, heard)

@@ -92,7 +92,7 @@ class FaultProxy:
         self._address = ("", 0)
         self._decided: dict[tuple[str, int], Faults] = {}  # by the client's address
 
-    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Accept and pass on until cancelled."""
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         self._address = listener.socket.getsockname()

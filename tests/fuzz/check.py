@@ -97,9 +97,9 @@ def equals_the_model(dialect: Dialect, done: list[Action]) -> None:
             model.data(action)
         else:
             model.quiet()
-        assert merged(said) == merged(model.outputs)
-        assert (protocol.state is State.FINISHED) == model.finished
-        assert protocol.awaits_quiet == model.awaits_quiet
+        assert merged(said) == merged(model.outputs), "not what the model says"
+        assert (protocol.state is State.FINISHED) == model.finished, "one of them has finished"
+        assert protocol.awaits_quiet == model.awaits_quiet, "one of them waits for quiet"
         assert held(protocol) <= 2 * dialect.longest + SPARE, "it holds too much"
 
 
@@ -107,9 +107,9 @@ def cuts_never_show_to_line_clients(dialect: Dialect, chunks: list[bytes]) -> No
     """Once there was an LF, the stream alone says what is answered."""
     stream = b"\n" + b"".join(chunks)
     whole = converse(dialect, [stream])
-    assert converse(dialect, [b"\n", *chunks]) == whole
+    assert converse(dialect, [b"\n", *chunks]) == whole, "a cut shows"
     if len(stream) < BYTE_BY_BYTE:
-        assert converse(dialect, [bytes([byte]) for byte in stream]) == whole
+        assert converse(dialect, [bytes([byte]) for byte in stream]) == whole, "a cut shows"
 
 
 def converse(dialect: Dialect, chunks: list[bytes]) -> list[Output]:

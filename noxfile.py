@@ -64,6 +64,22 @@ def thorough(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """The real server under load and a bad network, ten minutes; arguments go to tests.soak."""
+    session.install("-e.", *dependencies("tests"))
+    session.run("python", "-m", "tests.soak", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """The protocol under coverage-guided fuzzing, five minutes; arguments go to tests.fuzz."""
+    session.install("-e.", *dependencies("tests"))
+    # Where there is no wheel of it, Hypothesis takes over; to compile it would take a clang.
+    session.install("--only-binary=:all:", *dependencies("fuzz"), success_codes=[0, 1])
+    session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """This server and its peers side by side: tables, JSON and a plot in benchmarks/results."""
     session.install("-e.", *dependencies("bench"))

@@ -1,0 +1,1 @@
+"""The protocol under coverage-guided fuzzing: ``python -m tests.fuzz``, or ``nox -s fuzz``."""

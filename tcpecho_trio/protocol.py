@@ -305,6 +305,9 @@ class Protocol:
             outputs.append(text.upper() if len(text) < LARGE else upper_large(text))
             return len(text)
         decoded, used = utf_8_decode(text, "surrogateescape", final)
+        if b"\xed\xa0" <= text[used:] <= b"\xed\xbf":
+            # Half of a surrogate, which CPython's decoder waits with (bpo-24214): no letter.
+            decoded, used = utf_8_decode(text, "surrogateescape", True)
         if decoded:
             outputs.append(decoded.upper().encode("utf-8", "surrogateescape"))
         return used

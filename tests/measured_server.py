@@ -45,8 +45,8 @@ class WatchedRegistry(Registry):
         super().add(client)
         self.emptied = trio.Event()
 
-    def remove(self, client: Client) -> None:
-        super().remove(client)
+    def remove(self, client: Client, ending: str) -> None:
+        super().remove(client, ending)
         if not len(self):
             self.emptied.set()
 

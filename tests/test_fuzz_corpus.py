@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tcpecho_trio.protocol import Output, Protocol
@@ -18,18 +18,9 @@ from tests.processes import ROOT
 
 CORPUS = sorted((Path(__file__).parent / "fuzz" / "corpus").iterdir())
 
-SURROGATES = (
-    "CPython's decoder waits with ED A0…BF as if it could still become a letter (bpo-24214), and "
-    "so does the protocol: two bytes come back late"
-)
-KNOWN = {f"half-a-surrogate-in-{chunks}": SURROGATES for chunks in ("one-chunk", "two-chunks")}
-"""Files that fail, and why; they fail here, too, once they do not fail any more."""
-
 
 @pytest.mark.parametrize("file", CORPUS, ids=lambda file: file.name)
-def test_the_corpus_holds(file: Path, request: pytest.FixtureRequest) -> None:
-    if file.name in KNOWN:
-        request.applymarker(pytest.mark.xfail(reason=KNOWN[file.name], strict=True))
+def test_the_corpus_holds(file: Path) -> None:
     check(file.read_bytes())
 
 
@@ -39,13 +30,11 @@ def test_the_corpus_is_there() -> None:
 
 @given(program=programs)
 def test_programs_of_near_commands_hold(program: bytes) -> None:
-    assume(not KNOWN or b"\xed" not in program)
     check(program)
 
 
 @given(program=st.binary(max_size=60))
 def test_any_bytes_are_a_program(program: bytes) -> None:
-    assume(not KNOWN or b"\xed" not in program)
     check(program)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from tcpecho_trio.dialects import SALUTATION
-from tcpecho_trio.protocol import Request
+from tcpecho_trio.protocol import Foreign, Request
 from tests.naive_model import NaiveModel, upper
 from tests.soak.fault_proxy import Direction, Faults, Side
 
@@ -121,10 +121,14 @@ def answer(stream: bytes) -> bytes:
     model = NaiveModel(DIALECT)
     model.data(stream)
     model.eof()
-    return b"".join(
-        output.command.text.encode() + output.terminator if isinstance(output, Request) else output
-        for output in model.outputs
-    )
+    due = b""
+    for output in model.outputs:
+        assert not isinstance(output, Foreign)  # in this dialect nothing is
+        if isinstance(output, Request):
+            due += output.command.text.encode() + output.terminator
+        else:
+            due += output
+    return due
 
 
 TEXTS = [

@@ -72,24 +72,32 @@ async def _converse(client: Client, texts: Texts) -> None:
     failure: TcpEchoError | OSError | None = None
 
     async def obey_signals(
-        arriving: AsyncIterator[int], conversation: Conversation, everything: trio.CancelScope
+        arriving: AsyncIterator[int],
+        terminal: Terminal,
+        conversation: Conversation,
+        everything: trio.CancelScope,
     ) -> None:
         nonlocal failure
-        if await anext(arriving) == signal.SIGINT:
-            conversation.interrupt()
-            await anext(arriving)
-        failure = TcpEchoError("client_interrupted")
-        everything.cancel()
+        interrupted = False
+        async for number in arriving:
+            if number == signal.SIGCONT:
+                terminal.resume()
+            elif number == signal.SIGINT and not interrupted:
+                interrupted = True
+                conversation.interrupt()
+            else:
+                failure = TcpEchoError("client_interrupted")
+                everything.cancel()
 
     # Not left to the system, which would leave the terminal as the editor has set it. A
     # hang-up that nohup(1) wants to be ignored still is.
-    signals = [signal.SIGINT, signal.SIGTERM]
+    signals = [signal.SIGINT, signal.SIGTERM, signal.SIGCONT]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signals.append(signal.SIGHUP)
     with trio.open_signal_receiver(*signals) as arriving, _terminal(client, texts) as terminal:
         conversation = Conversation(client, terminal, texts=texts)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(obey_signals, arriving, conversation, nursery.cancel_scope)
+            nursery.start_soon(obey_signals, arriving, terminal, conversation, nursery.cancel_scope)
             try:
                 await conversation.run()
             except (TcpEchoError, OSError) as error:

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import termios
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -39,6 +40,10 @@ from tcpecho_trio.display import shown
 RESIZE_CHECK = 0.2
 """Seconds between looks at the terminal's size: SIGWINCH is the main thread's, and a fifth of
 a second after the mouse has let go is soon enough."""
+
+STOP_TIME = 0.5
+"""Seconds that Ctrl-Z waits to be stopped. It never is in a process group that nobody could
+continue (POSIX: an orphaned one); then the prompt comes back."""
 
 STYLE = Style.from_dict({"prompt": "bold ansigreen", "hint": "ansicyan"})
 
@@ -70,6 +75,8 @@ class Editor:
         self._unfinished = Document()  # and the last one, still to be finished
         self._prompting = False
         self._ending = False
+        self._stopping = False  # by Ctrl-Z
+        self._continued = threading.Event()
         self._output = Vt100_Output.from_pty(sys.stdout, term=os.environ.get("TERM"))
         # No cursor position requests (CPR): a terminal that does not answer, or does so late,
         # would hold up the end of a prompt, and find its answer typed into the shell.
@@ -79,7 +86,6 @@ class Editor:
             complete_while_typing=False,
             history=history,
             key_bindings=self._bindings(),
-            enable_suspend=True,
             style=STYLE,
             input=create_input(sys.stdin),
             output=self._output,
@@ -89,21 +95,29 @@ class Editor:
         below = Window(FormattedTextControl([("class:hint", hint)]), height=1)
         layout = cast("HSplit", self._session.layout.container)
         layout.children.append(ConditionalContainer(below, ~is_done))
-        self._modes: list[Any] | None = None
+        self._modes: list[Any] | None = None  # the terminal's, as we found it
 
     def __enter__(self) -> Editor:
         with contextlib.suppress(termios.error):
             self._modes = termios.tcgetattr(0)
-            quiet = termios.tcgetattr(0)
-            quiet[0] &= ~(termios.ICRNL | termios.INLCR | termios.IGNCR)
-            quiet[3] &= ~(termios.ECHO | termios.ICANON)
-            quiet[6][termios.VMIN], quiet[6][termios.VTIME] = 1, 0
-            termios.tcsetattr(0, termios.TCSANOW, quiet)
+        self._silence()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._modes is not None:
-            with contextlib.suppress(termios.error):  # the terminal is gone
+        self._give_back()
+
+    def _silence(self) -> None:
+        """No echo, no line editing by the system; Ctrl-C and Ctrl-Z are still signals."""
+        with contextlib.suppress(termios.error):  # the terminal is gone
+            quiet = termios.tcgetattr(0)
+            quiet[0] &= ~(termios.ICRNL | termios.INLCR | termios.IGNCR)
+            quiet[3] = quiet[3] & ~(termios.ECHO | termios.ICANON) | termios.ISIG
+            quiet[6][termios.VMIN], quiet[6][termios.VTIME] = 1, 0
+            termios.tcsetattr(0, termios.TCSANOW, quiet)
+
+    def _give_back(self) -> None:
+        with contextlib.suppress(termios.error):
+            if self._modes is not None:
                 termios.tcsetattr(0, termios.TCSANOW, self._modes)
 
     async def read_line(self, prompt: str) -> str | None:
@@ -142,6 +156,13 @@ class Editor:
             self._write_above()
         else:
             self._ask_the_prompt(lambda: run_in_terminal(self._write_above_or_fail))
+
+    def resume(self) -> None:
+        """Take the terminal back: the process was stopped, and has been continued."""
+        self._silence()
+        self._continued.set()
+        if not self._stopping:
+            self._ask_the_prompt(self._begin_again)
 
     def _take_pasted(self, prompt: str) -> str:
         """The next pasted line, shown as if it had been typed."""
@@ -210,12 +231,34 @@ class Editor:
         except OSError as error:
             self._end_now(error)
 
+    def _stop(self) -> None:
+        """Stop this job until it is continued (job control, termios(4))."""
+        self._give_back()
+        self._stopping = True
+        self._continued.clear()
+        os.kill(0, signal.SIGTSTP)  # the process group, as the terminal itself would
+        # The signal may reach another thread first: do not draw before the stop.
+        self._continued.wait(STOP_TIME)
+        self._stopping = False
+
+    def _begin_again(self) -> None:
+        """Draw the prompt where the cursor is now: somebody else has had the terminal."""
+        app = self._session.app
+        app.input.raw_mode().__enter__()  # left by the one that the prompt began with
+        app.renderer.reset()
+        self._output.write_raw("\r")
+        app.invalidate()
+
     def _bindings(self) -> KeyBindings:
         bindings = KeyBindings()
 
         @bindings.add("c-c")
         def interrupt(_: KeyPressEvent) -> None:
             signal.raise_signal(signal.SIGINT)
+
+        @bindings.add("c-z")
+        def stop(_: KeyPressEvent) -> None:
+            run_in_terminal(self._stop)
 
         @bindings.add(Keys.BracketedPaste, filter=has_focus(DEFAULT_BUFFER))
         def paste(event: KeyPressEvent) -> None:

@@ -23,6 +23,13 @@ class Terminal(Protocol):
           OSError: the terminal cannot be written to.
         """
 
+    def resume(self) -> None:
+        """Go on after the process was stopped (Ctrl-Z) and continued.
+
+        Raises:
+          OSError: the terminal cannot be written to.
+        """
+
 
 class PlainTerminal:
     """A terminal that nothing is known about: it only scrolls.
@@ -58,3 +65,7 @@ class PlainTerminal:
             self._write(text)
         else:
             self._write(f"\n{text}{self._prompt}")
+
+    def resume(self) -> None:
+        """Show a prompt that is waiting again: the shell has written below it."""
+        self._write(self._prompt or "")

@@ -32,6 +32,7 @@ from prompt_toolkit.input import create_input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HSplit, Window
+from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
 
@@ -77,7 +78,11 @@ class Editor:
         self._ending = False
         self._stopping = False  # by Ctrl-Z
         self._continued = threading.Event()
-        self._output = Vt100_Output.from_pty(sys.stdout, term=os.environ.get("TERM"))
+        self._output = Vt100_Output.from_pty(
+            sys.stdout,
+            term=os.environ.get("TERM"),
+            default_color_depth=ColorDepth.from_env(),  # NO_COLOR
+        )
         # No cursor position requests (CPR): a terminal that does not answer, or does so late,
         # would hold up the end of a prompt, and find its answer typed into the shell.
         self._output.enable_cpr = False

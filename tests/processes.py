@@ -18,6 +18,17 @@ import pexpect
 PROGRAM = [sys.executable, "-bb", "-m", "tcpecho_trio"]
 ROOT = Path(__file__).parent.parent
 
+AT_TERMINAL = PROGRAM
+"""How the program is started at a terminal; the fixture `terminal` sets it."""
+
+NOT_INSTALLED = """\
+import sys
+sys.modules['prompt_toolkit'] = None  # importing it fails from here on
+from tcpecho_trio.cli import main
+sys.exit(main())
+"""
+WITHOUT_EXTRA = [*PROGRAM[:2], "-c", NOT_INSTALLED]
+
 
 PATH: tuple[str, ...] = ()
 """The option that chooses the way through the server; the fixture `path` sets it."""
@@ -121,8 +132,9 @@ def run(
 def at_terminal(*arguments: str) -> Iterator[pexpect.spawn]:  # type: ignore[type-arg]
     """The program at a terminal of its own."""
     child = pexpect.spawn(
-        PROGRAM[0], [*PROGRAM[1:], *arguments], encoding="utf-8", cwd=ROOT, timeout=20
+        AT_TERMINAL[0], [*AT_TERMINAL[1:], *arguments], encoding="utf-8", cwd=ROOT, timeout=20
     )
+    child.delaybeforesend = None  # the program reads when it is ready, or what was typed before
     try:
         yield child
     finally:

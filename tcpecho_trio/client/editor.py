@@ -22,7 +22,6 @@ from typing import Any, cast
 import trio
 from prompt_toolkit import PromptSession, print_formatted_text
 from prompt_toolkit.application import run_in_terminal
-from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import has_focus, is_done
@@ -56,7 +55,7 @@ class Editor:
     line is the end of the input; Ctrl-Z stops the process as it stops any job.
 
     Args:
-      words: what Tab completes.
+      words: what Tab completes, and goes through.
       hint: one line, shown below what is typed.
       history: what the up arrow finds.
       write: puts text on the screen at once.
@@ -71,6 +70,8 @@ class Editor:
         write: Callable[[str], None],
     ) -> None:
         self._write = write
+        self._words = words
+        self._choices = deque[str]()  # of Tab: first the one that was taken last
         self._unwritten: deque[str] = deque()  # came while something was being typed
         self._pasted: deque[str] = deque()  # whole lines, still to be sent
         self._unfinished = Document()  # and the last one, still to be finished
@@ -87,8 +88,6 @@ class Editor:
         # would hold up the end of a prompt, and find its answer typed into the shell.
         self._output.enable_cpr = False
         self._session: PromptSession[str] = PromptSession(
-            completer=WordCompleter(list(words), ignore_case=True, sentence=True),
-            complete_while_typing=False,
             history=history,
             key_bindings=self._bindings(),
             style=STYLE,
@@ -200,6 +199,7 @@ class Editor:
     def _edit(self, prompt: str) -> str | None:
         """Run one prompt; None when the input, or the terminal, has ended."""
         default, self._unfinished = self._unfinished, Document()
+        self._choices.clear()
         try:
             text = self._session.prompt(
                 [("class:prompt", prompt)],
@@ -260,6 +260,19 @@ class Editor:
         @bindings.add("c-c")
         def interrupt(_: KeyPressEvent) -> None:
             signal.raise_signal(signal.SIGINT)
+
+        @bindings.add("tab", filter=has_focus(DEFAULT_BUFFER))
+        def complete(event: KeyPressEvent) -> None:
+            # prompt_toolkit's own completion is a task: an Enter right after the Tab may come
+            # before it, and sends what was typed while the word is on the screen.
+            buffer = event.current_buffer
+            typed = buffer.document.text_before_cursor
+            if typed != next(iter(self._choices), None):
+                fits = [w for w in self._words if w.casefold().startswith(typed.casefold())]
+                self._choices = deque([typed, *fits])
+            self._choices.rotate(-1)
+            buffer.delete_before_cursor(len(typed))
+            buffer.insert_text(self._choices[0])
 
         @bindings.add("c-z")
         def stop(_: KeyPressEvent) -> None:

@@ -27,8 +27,8 @@ what is longer was pasted."""
 def history_file() -> Path | None:
     """Where the history is kept; None where there is no such place."""
     path = user_state_path("tcpecho_trio") / "history"
-    home = Path("~").expanduser() if "HOME" in os.environ else None
-    if not path.is_absolute() or (home and path.is_relative_to(home) and not home.is_dir()):
+    home = Path(os.environ.get("HOME") or "/")
+    if not path.is_absolute() or (path.is_relative_to(home) and not home.is_dir()):
         return None  # a home that does not exist is not ours to make
     return path
 

@@ -82,6 +82,8 @@ async def _converse(client: Client, texts: Texts) -> None:
         async for number in arriving:
             if number == signal.SIGCONT:
                 terminal.resume()
+            elif number == signal.SIGWINCH:
+                terminal.resize()
             elif number == signal.SIGINT and not interrupted:
                 interrupted = True
                 conversation.interrupt()
@@ -91,7 +93,7 @@ async def _converse(client: Client, texts: Texts) -> None:
 
     # Not left to the system, which would leave the terminal as the editor has set it. A
     # hang-up that nohup(1) wants to be ignored still is.
-    signals = [signal.SIGINT, signal.SIGTERM, signal.SIGCONT]
+    signals = [signal.SIGINT, signal.SIGTERM, signal.SIGCONT, signal.SIGWINCH]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signals.append(signal.SIGHUP)
     with trio.open_signal_receiver(*signals) as arriving, _terminal(client, texts) as terminal:

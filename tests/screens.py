@@ -22,18 +22,18 @@ HINT = "Palabras: DESCONEXION · Tab completa · ↑ repite · Ctrl-D sale"
 class Screen:
     """A program at a terminal emulator."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], columns: int) -> None:
         self.child = pexpect.spawn(
             command[0],
             list(command[1:]),
             encoding="utf-8",
             cwd=ROOT,
             timeout=20,
-            dimensions=(24, 80),
+            dimensions=(24, columns),
         )
         self.child.delaybeforesend = None
         self.raw = ""  # everything that was written to the terminal
-        self.screen = pyte.Screen(80, 24)
+        self.screen = pyte.Screen(columns, 24)
         self._emulator = pyte.Stream(self.screen)
 
     @property
@@ -79,7 +79,7 @@ class Screen:
 
     def _read(self) -> None:
         try:
-            text = self.child.read_nonblocking(65536, timeout=8)
+            text = self.child.read_nonblocking(65536, timeout=20)
         except pexpect.TIMEOUT as error:
             raise AssertionError("nothing more comes:\n" + "\n".join(self.lines)) from error
         self.raw += text
@@ -87,16 +87,17 @@ class Screen:
 
 
 @contextmanager
-def client_screen(port: int, *options: str) -> Iterator[Screen]:
+def client_screen(port: int, *options: str, columns: int = 80) -> Iterator[Screen]:
     """The client in front of a screen."""
-    with screen([*PROGRAM, "client", "--host", "127.0.0.1", "--port", str(port), *options]) as one:
+    command = [*PROGRAM, "client", "--host", "127.0.0.1", "--port", str(port), *options]
+    with screen(command, columns=columns) as one:
         yield one
 
 
 @contextmanager
-def screen(command: Sequence[str]) -> Iterator[Screen]:
+def screen(command: Sequence[str], *, columns: int = 80) -> Iterator[Screen]:
     """Any program in front of a screen."""
-    shown = Screen(command)
+    shown = Screen(command, columns)
     try:
         yield shown
     finally:

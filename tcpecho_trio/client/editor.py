@@ -37,10 +37,6 @@ from prompt_toolkit.styles import Style
 
 from tcpecho_trio.display import shown
 
-RESIZE_CHECK = 0.2
-"""Seconds between looks at the terminal's size: SIGWINCH is the main thread's, and a fifth of
-a second after the mouse has let go is soon enough."""
-
 STOP_TIME = 0.5
 """Seconds that Ctrl-Z waits to be stopped. It never is in a process group that nobody could
 continue (POSIX: an orphaned one); then the prompt comes back."""
@@ -94,7 +90,9 @@ class Editor:
             input=create_input(sys.stdin),
             output=self._output,
         )
-        self._session.app.terminal_size_polling_interval = RESIZE_CHECK
+        # SIGWINCH is the main thread's, and comes as resize(); a look twice a second would
+        # miss what happens right after an Enter.
+        self._session.app.terminal_size_polling_interval = None
         # PromptSession's own bottom_toolbar waits for the answer to a CPR.
         below = Window(FormattedTextControl([("class:hint", hint)]), height=1)
         layout = cast("HSplit", self._session.layout.container)
@@ -167,6 +165,10 @@ class Editor:
         self._continued.set()
         if not self._stopping:
             self._ask_the_prompt(self._begin_again)
+
+    def resize(self) -> None:
+        """Draw the prompt anew: the terminal has another size."""
+        self._ask_the_prompt(self._draw_again)
 
     def _take_pasted(self, prompt: str) -> str:
         """The next pasted line, shown as if it had been typed."""
@@ -253,6 +255,10 @@ class Editor:
         app.renderer.reset()
         self._output.write_raw("\r")
         app.invalidate()
+
+    def _draw_again(self) -> None:
+        self._session.app.renderer.erase()
+        self._session.app.invalidate()
 
     def _bindings(self) -> KeyBindings:
         bindings = KeyBindings()

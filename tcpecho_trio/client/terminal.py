@@ -30,6 +30,9 @@ class Terminal(Protocol):
           OSError: the terminal cannot be written to.
         """
 
+    def resize(self) -> None:
+        """Fit what is shown to the terminal's new size (SIGWINCH)."""
+
 
 class PlainTerminal:
     """A terminal that nothing is known about: it only scrolls.
@@ -69,3 +72,6 @@ class PlainTerminal:
     def resume(self) -> None:
         """Show a prompt that is waiting again: the shell has written below it."""
         self._write(self._prompt or "")
+
+    def resize(self) -> None:
+        """Do nothing: what has scrolled is the terminal's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import termios
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -64,6 +65,11 @@ class Screen:
     def echoes(self) -> bool:
         """Whether the terminal shows what is typed: the usual mode."""
         return bool(termios.tcgetattr(self.child.child_fd)[3] & termios.ECHO)
+
+    def become_quiet(self) -> None:
+        """Wait until it does not."""
+        while self.echoes():
+            os.sched_yield()
 
     def end(self) -> int:
         """Wait for the program to end; its exit code."""

@@ -9,7 +9,7 @@ import signal
 import socket
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -288,35 +288,65 @@ def test_the_window_is_resized_while_one_types(server: ServerProcess) -> None:
         client.see_prompt(after=f"{REPLY} HALF AND HALF")
 
 
-@pytest.mark.parametrize("stopped_by", ["Ctrl-Z", "a signal"])
-def test_stopped_and_continued_by_the_shell(
-    server: ServerProcess, monkeypatch: pytest.MonkeyPatch, stopped_by: str
-) -> None:
+@contextmanager
+def under_a_shell(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Screen, Callable[[], None]]]:
+    """The client as a job of a shell, and how to continue it when it has been stopped."""
     monkeypatch.setenv("PS1", "shell: ")
     monkeypatch.delenv("ENV", raising=False)
-    command = [*PROGRAM, "client", "--host", "127.0.0.1", "--port", str(server.port)]
-    modes = "echo; stty -a | grep -o '[-]*echo '\n"
-    with screen(["sh", "-i"]) as shell:  # one that leaves the terminal's modes alone (dash)
+    with screen(["sh", "-i"]) as shell:  # dash, where it is: it leaves the terminal's modes alone
+
+        def sane_and_continue() -> None:
+            shell.see("shell:")
+            shell.press("stty sane; echo; echo sane\n")
+            shell.see("sane", "shell:")
+            shell.press("fg\n")
+
         shell.see("shell:")
+        command = [*PROGRAM, "client", "--host", "127.0.0.1", "--port", str(port)]
         shell.press(shlex.join(command), "\n")
+        shell.see_prompt()
+        yield shell, sane_and_continue
+
+
+def test_stopped_and_continued_at_the_prompt(
+    server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with under_a_shell(server.port, monkeypatch) as (shell, sane_and_continue):
         shell.press("hal")
         shell.see_prompt("hal")
-        if stopped_by == "Ctrl-Z":
-            shell.press(CTRL_Z)
-            shell.see("shell:")
-            shell.press(modes)
-        else:
-            os.kill(os.tcgetpgrp(shell.child.child_fd), signal.SIGSTOP)
-            shell.see("shell:")
-            shell.press(f"stty sane; {modes}")
-        shell.see("echo", "shell:")
-        shell.press("fg\n")
+        os.kill(os.tcgetpgrp(shell.child.child_fd), signal.SIGSTOP)
+        sane_and_continue()
         shell.see_prompt("hal")
         assert not shell.echoes()
+        shell.press(CTRL_Z)
+        shell.see("shell:")
+        assert shell.echoes()
+        sane_and_continue()
+        shell.see_prompt("hal")
         shell.press(LEFT, "o", ENTER)
         shell.see_prompt(after=f"{REPLY} HAOL")
         shell.press(CTRL_D)
         shell.see(LEAVING, FAREWELL, "shell:")
+
+
+def test_stopped_and_continued_while_waiting_for_a_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with (
+            under_a_shell(port, monkeypatch) as (shell, sane_and_continue),
+            listener.accept()[0] as connection,
+        ):
+            shell.press("one", ENTER)
+            assert connection.recv(1024) == b"one\n"
+            shell.press(CTRL_Z)
+            sane_and_continue()
+            shell.become_quiet()
+            shell.press("two")
+            connection.sendall(b"ONE\n")
+            shell.see_prompt("two", after=f"{REPLY} ONE")
+            assert "two" not in shell.lines
 
 
 def test_ctrl_z_where_nobody_could_continue_changes_nothing(server: ServerProcess) -> None:

@@ -106,7 +106,9 @@ class Editor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._give_back()
+        with contextlib.suppress(termios.error):
+            if self._modes is not None:
+                termios.tcsetattr(0, termios.TCSANOW, self._modes)
 
     def _silence(self) -> None:
         """No echo, no line editing by the system; Ctrl-C and Ctrl-Z are still signals."""
@@ -116,11 +118,6 @@ class Editor:
             quiet[3] = quiet[3] & ~(termios.ECHO | termios.ICANON) | termios.ISIG
             quiet[6][termios.VMIN], quiet[6][termios.VTIME] = 1, 0
             termios.tcsetattr(0, termios.TCSANOW, quiet)
-
-    def _give_back(self) -> None:
-        with contextlib.suppress(termios.error):
-            if self._modes is not None:
-                termios.tcsetattr(0, termios.TCSANOW, self._modes)
 
     async def read_line(self, prompt: str) -> str | None:
         """Let a line be typed; of several that were pasted, return one after the other.
@@ -168,7 +165,7 @@ class Editor:
 
     def resize(self) -> None:
         """Draw the prompt anew: the terminal has another size."""
-        self._ask_the_prompt(self._draw_again)
+        self._ask_the_prompt(self._session.app.invalidate)
 
     def _take_pasted(self, prompt: str) -> str:
         """The next pasted line, shown as if it had been typed."""
@@ -240,7 +237,6 @@ class Editor:
 
     def _stop(self) -> None:
         """Stop this job until it is continued (job control, termios(4))."""
-        self._give_back()
         self._stopping = True
         self._continued.clear()
         os.kill(0, signal.SIGTSTP)  # the process group, as the terminal itself would
@@ -255,10 +251,6 @@ class Editor:
         app.renderer.reset()
         self._output.write_raw("\r")
         app.invalidate()
-
-    def _draw_again(self) -> None:
-        self._session.app.renderer.erase()
-        self._session.app.invalidate()
 
     def _bindings(self) -> KeyBindings:
         bindings = KeyBindings()

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.processes import WITHOUT_EXTRA
-
 # No deadline: these machines are shared, and speed is the benchmarks' business.
 settings.register_profile(
     "everyday", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -18,7 +16,7 @@ settings.register_profile("thorough", settings.get_profile("everyday"), max_exam
 
 @pytest.fixture(scope="session", autouse=True)
 def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test may write to the history of whoever runs it; nor do its colours depend on them."""
+    """No test may write to the history of whoever runs it, nor depend on their terminal."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.setenv("TERM", "xterm-256color")
@@ -26,14 +24,12 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["editor", "dumb", "not installed"])
+@pytest.fixture(params=["editor", "plain"])
 def terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each kind of terminal that a conversation can have."""
     kind = str(request.param)
-    if kind == "dumb":
+    if kind == "plain":
         monkeypatch.setenv("TERM", "dumb")
-    elif kind == "not installed":
-        monkeypatch.setattr("tests.processes.AT_TERMINAL", WITHOUT_EXTRA)
     return kind
 
 

@@ -18,9 +18,6 @@ import pexpect
 PROGRAM = [sys.executable, "-bb", "-m", "tcpecho_trio"]
 ROOT = Path(__file__).parent.parent
 
-AT_TERMINAL = PROGRAM
-"""How the program is started at a terminal; the fixture `terminal` sets it."""
-
 NOT_INSTALLED = """\
 import sys
 sys.modules['prompt_toolkit'] = None  # importing it fails from here on
@@ -132,9 +129,9 @@ def run(
 def at_terminal(*arguments: str) -> Iterator[pexpect.spawn]:  # type: ignore[type-arg]
     """The program at a terminal of its own."""
     child = pexpect.spawn(
-        AT_TERMINAL[0], [*AT_TERMINAL[1:], *arguments], encoding="utf-8", cwd=ROOT, timeout=20
+        PROGRAM[0], [*PROGRAM[1:], *arguments], encoding="utf-8", cwd=ROOT, timeout=20
     )
-    child.delaybeforesend = None  # the program reads when it is ready, or what was typed before
+    child.delaybeforesend = None  # what is typed early waits in the terminal
     try:
         yield child
     finally:

@@ -283,15 +283,12 @@ class Editor:
             first, *more = pasted.split("\n")
             buffer = event.current_buffer
             if more:
-                before, after = (
-                    buffer.document.text_before_cursor,
-                    buffer.document.text_after_cursor,
-                )
+                after = buffer.document.text_after_cursor
                 self._pasted.extend(more[:-1])
                 self._unfinished = Document(more[-1] + after, len(more[-1]))
-                buffer.document = Document(before + first)
+                buffer.delete(len(after))
+            buffer.insert_text(first)
+            if more:
                 buffer.validate_and_handle()
-            else:
-                buffer.insert_text(first)
 
         return bindings

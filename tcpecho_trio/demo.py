@@ -15,6 +15,7 @@ import trio
 
 from tcpecho_trio.client import open_client
 from tcpecho_trio.client.prompt import Conversation
+from tcpecho_trio.client.terminal import PlainTerminal
 from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.journal import console_teller
 from tcpecho_trio.texts import Texts
@@ -95,9 +96,8 @@ async def demo(say: Callable[[str], None], texts: Texts) -> bool:
         port: int = listeners[0].socket.getsockname()[1]
         async with open_client(port=port) as connection:
             tell(texts.demo_client, [texts.client_connected.format(address=f"localhost:{port}")])
-            await Conversation(
-                connection, read_line=read_line, write=client.write, texts=texts
-            ).run()
+            terminal = PlainTerminal(read_line, client.write)
+            await Conversation(connection, terminal, texts=texts).run()
         while len(registry):  # the server's half of the close
             answered = trio.Event()
             await answered.wait()

@@ -67,6 +67,8 @@ class Texts:
     client_connected: str
     client_prompt: str
     client_reply: str
+    client_hint: str
+    client_hint_words: str
     client_leaving: str
     client_server_gone: str
     client_input_lost: str
@@ -182,6 +184,8 @@ SPANISH = Texts(
     client_connected="Cliente conectado al servidor en {address}",
     client_prompt="Ingresa un mensaje: ",
     client_reply="Respuesta del servidor: {text}",
+    client_hint="↑ repite · Ctrl-D sale",
+    client_hint_words="Palabras: {words} · Tab completa · ↑ repite · Ctrl-D sale",
     client_leaving="Solicitando desconexión del servidor...",
     client_server_gone="El servidor cerró la conexión.",
     client_input_lost="El servidor cerró la conexión antes de recibir toda la entrada.",
@@ -302,6 +306,8 @@ ENGLISH = Texts(
     client_connected="Client connected to the server at {address}",
     client_prompt="Type a message: ",
     client_reply="Reply from the server: {text}",
+    client_hint="↑ repeats · Ctrl-D leaves",
+    client_hint_words="Words: {words} · Tab completes · ↑ repeats · Ctrl-D leaves",
     client_leaving="Asking the server to disconnect...",
     client_server_gone="The server closed the connection.",
     client_input_lost="The server closed the connection before it had all of the input.",

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -11,6 +12,25 @@ settings.register_profile(
     "everyday", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("thorough", settings.get_profile("everyday"), max_examples=20_000)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test may write to the history of whoever runs it, nor depend on their terminal."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("TERM", "xterm-256color")
+        patch.delenv("NO_COLOR", raising=False)
+        yield
+
+
+@pytest.fixture(params=["editor", "plain"])
+def terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each kind of terminal that a conversation can have."""
+    kind = str(request.param)
+    if kind == "plain":
+        monkeypatch.setenv("TERM", "dumb")
+    return kind
 
 
 @pytest.fixture(params=["pump", "portable"])

@@ -18,6 +18,14 @@ import pexpect
 PROGRAM = [sys.executable, "-bb", "-m", "tcpecho_trio"]
 ROOT = Path(__file__).parent.parent
 
+NOT_INSTALLED = """\
+import sys
+sys.modules['prompt_toolkit'] = None  # importing it fails from here on
+from tcpecho_trio.cli import main
+sys.exit(main())
+"""
+WITHOUT_EXTRA = [*PROGRAM[:2], "-c", NOT_INSTALLED]
+
 
 PATH: tuple[str, ...] = ()
 """The option that chooses the way through the server; the fixture `path` sets it."""
@@ -123,6 +131,7 @@ def at_terminal(*arguments: str) -> Iterator[pexpect.spawn]:  # type: ignore[typ
     child = pexpect.spawn(
         PROGRAM[0], [*PROGRAM[1:], *arguments], encoding="utf-8", cwd=ROOT, timeout=20
     )
+    child.delaybeforesend = None  # what is typed early waits in the terminal
     try:
         yield child
     finally:

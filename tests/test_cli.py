@@ -140,6 +140,7 @@ def test_a_reader_that_leaves_ends_the_client_in_silence() -> None:
         assert done.stderr == b"rc=1\n"
 
 
+@pytest.mark.usefixtures("terminal")
 def test_a_server_that_leaves_is_said_at_once_at_the_prompt() -> None:
     with serving() as server, at_terminal("client", "--port", str(server.port)) as client:
         client.expect_exact("Ingresa un mensaje: ")
@@ -149,6 +150,7 @@ def test_a_server_that_leaves_is_said_at_once_at_the_prompt() -> None:
         assert server.finish() == 0
 
 
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("how", ["Ctrl-C", "Ctrl-D"])
 def test_ctrl_c_and_ctrl_d_leave_cleanly(how: str) -> None:
     with serving() as server, at_terminal("client", "--port", str(server.port)) as client:
@@ -160,6 +162,7 @@ def test_ctrl_c_and_ctrl_d_leave_cleanly(how: str) -> None:
         server.wait_for("Cliente solicitó desconexión")
 
 
+@pytest.mark.usefixtures("terminal")
 def test_a_second_ctrl_c_waits_for_nobody() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = str(silent.getsockname()[1])

@@ -11,6 +11,7 @@ from trio.testing import MemoryReceiveStream, MemorySendStream, MockClock, memor
 
 from tcpecho_trio.client import LEAVE_TIME, Client
 from tcpecho_trio.client.prompt import Conversation
+from tcpecho_trio.client.terminal import PlainTerminal
 from tcpecho_trio.dialects import ADMIN, ECHO, SHUTDOWN_REFUSED, STANDARD, Dialect
 from tcpecho_trio.errors import ConnectionLost
 from tcpecho_trio.texts import ENGLISH
@@ -43,9 +44,8 @@ async def converse(
             write(f"{line}\n")
         return line
 
-    conversation = Conversation(
-        Client(ours, dialect, ("double", 1)), read_line=read_line, write=write, texts=ENGLISH
-    )
+    client = Client(ours, dialect, ("double", 1))
+    conversation = Conversation(client, PlainTerminal(read_line, write), texts=ENGLISH)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server, theirs)
         try:
@@ -170,7 +170,8 @@ async def test_an_interrupt_leaves_cleanly(autojump_clock: MockClock, waiting: s
         raise AssertionError("unreachable")
 
     client = Client(ours, STANDARD, ("double", 1))
-    conversation = Conversation(client, read_line=read_line, write=screen.append, texts=ENGLISH)
+    terminal = PlainTerminal(read_line, screen.append)
+    conversation = Conversation(client, terminal, texts=ENGLISH)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(conversation.run)
         if waiting == "for a reply":

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.processes import ROOT, run, serving
+from tests.screens import HINT, PROMPT
 
 README = (ROOT / "README.md").read_text()
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -67,3 +68,7 @@ def test_every_file_in_the_map_exists() -> None:
 
 def test_the_speed_table_is_the_one_that_was_measured() -> None:
     assert (ROOT / "benchmarks" / "results" / "table.md").read_text() in README
+
+
+def test_the_spanish_guide_shows_the_clients_prompt_as_it_is() -> None:
+    assert f"{PROMPT}\n{HINT}\n" in README

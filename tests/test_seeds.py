@@ -9,6 +9,7 @@ import pytest
 
 from tests import processes
 from tests.processes import OldClient, at_terminal, exit_code, matched, serving
+from tests.screens import ENTER, screen
 
 pytestmark = pytest.mark.usefixtures("path")  # on the pump, and without it
 
@@ -17,22 +18,26 @@ def test_seed_000_its_two_manual_tests_on_both_consoles() -> None:
     with at_terminal("serve", "--port", "0", *processes.PATH) as server:
         server.expect(r"Servidor TCP activo en localhost:(\d+) y esperando conexiones\.\.\.")
         port = matched(server)
-        with at_terminal("client", "--port", port) as client:
-            client.expect_exact(f"Cliente conectado al servidor en localhost:{port}\r\n")
+        with screen([*processes.PROGRAM, "client", "--port", port]) as client:
             # 1. MENSAJE ESTANDAR
-            client.expect_exact("Ingresa un mensaje: ")
-            client.sendline("hola servidor")
-            client.expect_exact("hola servidor\r\n")
+            client.see_prompt(after=f"Cliente conectado al servidor en localhost:{port}")
+            client.press("hola servidor", ENTER)
             server.expect_exact("Mensaje recibido: hola servidor\r\n")
             server.expect_exact("Respuesta enviada: HOLA SERVIDOR\r\n")
-            client.expect_exact("Respuesta del servidor: HOLA SERVIDOR\r\n")
             # 2. DESCONEXION
-            client.expect_exact("Ingresa un mensaje: ")
-            client.sendline("DESCONEXION")
+            client.see_prompt(after="Respuesta del servidor: HOLA SERVIDOR")
+            client.press("DESCONEXION", ENTER)
             server.expect_exact("Mensaje recibido: DESCONEXION\r\n")
             server.expect_exact("Cliente solicitó desconexión. Cerrando conexión...\r\n")
-            client.expect_exact("Solicitando desconexión del servidor...\r\n")
-            assert exit_code(client) == 0
+            assert client.end() == 0
+            assert client.lines == [
+                f"Cliente conectado al servidor en localhost:{port}",
+                "Ingresa un mensaje: hola servidor",
+                "Respuesta del servidor: HOLA SERVIDOR",
+                "Ingresa un mensaje: DESCONEXION",
+                "Solicitando desconexión del servidor...",
+                "Respuesta del servidor: Conexión cerrada",
+            ]
         server.sendline("cerrarservidor")
         server.expect_exact("Servidor detenido: ")
         assert exit_code(server) == 0

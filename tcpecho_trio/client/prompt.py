@@ -6,11 +6,10 @@ so that a server that goes away is noticed at once and not at the next message.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import trio
 
 from tcpecho_trio.client import LEAVE_TIME, LIST_GAP, Client
+from tcpecho_trio.client.terminal import Terminal
 from tcpecho_trio.dialects import SHUTDOWN_REFUSED, Action
 from tcpecho_trio.display import shown
 from tcpecho_trio.errors import ConnectionLost
@@ -22,26 +21,17 @@ class Conversation:
 
     Args:
       client: the connection.
-      read_line: returns the next line typed, None at the end of the input.
-      write: puts text on the screen at once.
+      terminal: where the person is.
+      texts: the language to speak.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        *,
-        read_line: Callable[[], Awaitable[str | None]],
-        write: Callable[[str], None],
-        texts: Texts,
-    ) -> None:
+    def __init__(self, client: Client, terminal: Terminal, *, texts: Texts) -> None:
         self._client = client
-        self._read_line = read_line
-        self._write = write
+        self._terminal = terminal
         self._texts = texts
         self._interrupted = False  # Ctrl-C: no more input
         self._waiting: trio.CancelScope | None = None  # for a line, or for a reply
         self._answered = trio.Event()  # the message that was sent last has its reply
-        self._prompting = False
         self._leaving = False
         self._listing = False
         self._lost: ConnectionLost | OSError | None = None
@@ -57,7 +47,7 @@ class Conversation:
 
         Raises:
           ConnectionLost: the server left first, or the connection broke.
-          OSError: from `read_line` or `write`.
+          OSError: from the terminal.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen, nursery.cancel_scope)
@@ -81,7 +71,7 @@ class Conversation:
             self._listing = command is not None and command.action is Action.LIST
             self._answered = trio.Event()
             if self._leaving:
-                self._write(f"{self._texts.client_leaving}\n")
+                self._terminal.write(f"{self._texts.client_leaving}\n")
             await self._client.say(line)
             if self._leaving:
                 with trio.move_on_after(LEAVE_TIME):
@@ -99,12 +89,7 @@ class Conversation:
         line = None
         if not self._interrupted:
             with trio.CancelScope() as self._waiting:
-                self._prompting = True
-                self._write(self._texts.client_prompt)
-                line = await self._read_line()
-            self._prompting = False
-            if line is None:
-                self._write("\n")
+                line = await self._terminal.read_line(self._texts.client_prompt)
         return line
 
     async def _listen(self, conversation: trio.CancelScope) -> None:
@@ -117,18 +102,11 @@ class Conversation:
                 if not self._leaving:
                     self._answered.set()
             raise ConnectionLost("client_server_gone")
-        except OSError as error:
+        except (ConnectionLost, OSError) as error:
             self._lost = error
-        except ConnectionLost as error:
-            self._lost = error
-            if self._prompting:
-                self._write("\n")
         conversation.cancel()
 
     def _show(self, line: str) -> None:
         more_of_list = self._listing and self._answered.is_set()
         told = line if more_of_list else self._texts.client_reply.format(text=line)
-        if self._prompting:  # it came late, or unasked
-            self._write(f"\n{told}\n{self._texts.client_prompt}")
-        else:
-            self._write(f"{told}\n")
+        self._terminal.write(f"{told}\n")

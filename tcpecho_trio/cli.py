@@ -8,7 +8,6 @@ on stderr, and never as a traceback unless they are our bug.
 from __future__ import annotations
 
 import io
-import math
 import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -21,34 +20,22 @@ import trio
 from tcpecho_trio import __version__
 from tcpecho_trio.dialects import DIALECTS
 from tcpecho_trio.errors import TcpEchoError
+from tcpecho_trio.option_types import (
+    FILE,
+    PORTS,
+    EndpointUrl,
+    FaultSpec,
+    Message,
+    Network,
+    Octal,
+    Seconds,
+    SocketPath,
+)
 from tcpecho_trio.texts import LANGUAGES, Texts
 from tcpecho_trio.translated import translated_group
 
 # The server and the client are imported by the command that runs them: a one-shot client
 # should not pay for a server.
-
-PORTS = click.IntRange(0, 65535)
-
-
-class Seconds(click.FloatRange):
-    """A number of seconds; ``nan`` is none."""
-
-    name = "seconds"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Parse it, and refuse what compares with nothing."""
-        number: float = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return number
-
-
-class Message(click.types.StringParamType):
-    """A message; in an environment variable, one a line."""
-
-    envvar_list_splitter = "\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,6 +98,27 @@ def build_cli(texts: Texts) -> click.Group:
     @cli.command(help=texts.cli_about_serve)
     @click.option("--host", default="localhost", help=texts.cli_host)
     @click.option("--port", type=PORTS, default=5000, help=texts.cli_port)
+    @click.option(
+        "--listen", type=EndpointUrl(), multiple=True, metavar="URL", help=texts.cli_listen
+    )
+    @click.option("--unix", type=SocketPath(), multiple=True, metavar="PATH", help=texts.cli_unix)
+    @click.option("--unix-mode", type=Octal(), help=texts.cli_unix_mode)
+    @click.option("--tls-cert", type=FILE, help=texts.cli_tls_cert)
+    @click.option("--tls-key", type=FILE, help=texts.cli_tls_key)
+    @click.option("--tls-client-ca", type=FILE, help=texts.cli_tls_client_ca)
+    @click.option(
+        "--proxy-protocol",
+        type=click.Choice(["off", "required"]),
+        default="off",
+        help=texts.cli_proxy_protocol,
+    )
+    @click.option(
+        *("--trust-proxy", "trusted_proxies"),
+        type=Network(),
+        multiple=True,
+        metavar="CIDR",
+        help=texts.cli_trust_proxy,
+    )
     @dialect(texts.cli_dialect)
     @lang
     @click.option(
@@ -126,6 +134,16 @@ def build_cli(texts: Texts) -> click.Group:
         help=texts.cli_remote_shutdown,
     )
     @click.option(
+        *("--fault", "faults"),
+        type=FaultSpec(),
+        multiple=True,
+        metavar="SPEC",
+        help=texts.cli_fault,
+    )
+    @click.option("--fault-seed", type=int, help=texts.cli_fault_seed)
+    @click.option("--banner", is_flag=True, help=texts.cli_banner)
+    @click.option("--name", default="tcpecho_trio", help=texts.cli_name)
+    @click.option(
         "--log-format",
         type=click.Choice(["console", "json"]),
         default="console",
@@ -134,38 +152,63 @@ def build_cli(texts: Texts) -> click.Group:
     @click.option("--quiet", is_flag=True, help=texts.cli_quiet)
     @click.option("--no-console", is_flag=True, help=texts.cli_no_console)
     @click.option("--portable", is_flag=True, help=texts.cli_portable)
+    @click.pass_context
     def serve(
+        context: click.Context,
+        /,
         host: str,
         port: int,
+        listen: tuple[Any, ...],
+        unix: tuple[Any, ...],
+        tls_cert: str | None,
+        tls_key: str | None,
+        tls_client_ca: str | None,
+        proxy_protocol: str,
+        trusted_proxies: tuple[Any, ...],
         dialect: str,
         max_connections: int,
-        idle_timeout: float,
-        write_timeout: float,
-        drain_timeout: float,
         remote_shutdown: str,
         log_format: str,
         quiet: bool,
         no_console: bool,
         portable: bool,
+        **rest: Any,
     ) -> None:
         from tcpecho_trio.server import RemoteShutdown, Settings
-        from tcpecho_trio.server_process import room_for_connections, run_server
+        from tcpecho_trio.server.endpoints import Endpoint, Scheme
+        from tcpecho_trio.server.settings import LOOPBACK
+        from tcpecho_trio.server.tls import TlsFiles
+        from tcpecho_trio.server_process import IDENTITY, room_for_connections, run_server
 
+        if (tls_cert is None) is not (tls_key is None):
+            raise click.UsageError(texts.cli_tls_both)
+        tls_files = None
+        if tls_cert is not None and tls_key is not None:
+            tls_files = TlsFiles(tls_cert, tls_key, tls_client_ca)
+        elif any(endpoint.scheme is Scheme.TLS for endpoint in listen):
+            raise click.UsageError(texts.cli_tls_needed)
+        endpoints = [*listen, *unix]
+        if not endpoints or _given(context, "host") or _given(context, "port"):
+            scheme = Scheme.TLS if tls_files else Scheme.TCP
+            endpoints.insert(0, Endpoint(scheme, host, port))
         settings = Settings(
             host=host,
             port=port,
+            listen=tuple(endpoints),
             dialect=DIALECTS[dialect],
             max_connections=min(max_connections, room_for_connections()),
-            idle_timeout=idle_timeout,
-            write_timeout=write_timeout,
-            drain_timeout=drain_timeout,
+            proxy_protocol=proxy_protocol == "required",
+            trusted_proxies=trusted_proxies or LOOPBACK,
             remote_shutdown=RemoteShutdown(remote_shutdown),
+            identity={name: os.environ[name] for name in IDENTITY if name in os.environ},
             pump=not portable,
+            **rest,
         )
         _run(
             run_server(
                 settings,
                 texts,
+                tls_files=tls_files,
                 as_json=log_format == "json",
                 messages=not quiet,
                 console=not no_console,
@@ -196,6 +239,11 @@ def build_cli(texts: Texts) -> click.Group:
         return 0 if _run(player.demo(click.echo, texts)) else 1
 
     return cli
+
+
+def _given(context: click.Context, option: str) -> bool:
+    """Whether the user said so, on the command line or in the environment."""
+    return context.get_parameter_source(option) is not click.core.ParameterSource.DEFAULT
 
 
 def _run(main: Coroutine[Any, Any, Any]) -> Any:

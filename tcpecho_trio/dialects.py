@@ -37,6 +37,8 @@ class Action(enum.Enum):
 
     REPLY = "reply"
     """Answer with the command's fixed text."""
+    REPORT = "report"
+    """Answer with what was seen of the connection, as one line of JSON."""
     LIST = "list"
     """Answer with the command's text and then one ``ip:port`` a line."""
     DISCONNECT = "disconnect"
@@ -101,6 +103,8 @@ class Dialect:
     """Whether a word has power over others. Then a client that turns out to speak HTTP or TLS
     is cut, because somebody else may have chosen what it sends: a web page makes a browser post
     any text to any port (a cross-protocol attack; Redis cuts at ``POST`` for this)."""
+    reports: bool = field(init=False, repr=False, compare=False)
+    """Whether a word asks for a report: then somebody has to witness what passes."""
     longest: int = field(init=False, repr=False, compare=False)
     """Bytes of the longest message that can be a command: its word and its blanks."""
     marks: tuple[tuple[int, bytes], ...] = field(init=False, repr=False, compare=False)
@@ -123,6 +127,7 @@ class Dialect:
         derived = {
             "words": MappingProxyType(dict(self.words)),
             "guarded": any(command.reaches_others for command in self.words.values()),
+            "reports": any(c.action is Action.REPORT for c in self.words.values()),
             "longest": max(map(len, self.words), default=0) + MAX_BLANKS,
             "marks": tuple((max(word, key=_rarity), word) for word in self.words),
             "prefixes": frozenset(word[:n] for word in self.words for n in range(len(word))),
@@ -174,6 +179,10 @@ ADMIN = Dialect(
 ECHO = Dialect("echo", {}, upper=False)
 """RFC 862: bytes come back as they went."""
 
+_REPORT = Command(Action.REPORT, "")
+
+INSPECT = Dialect("inspect", {**_DISCONNECT, b"INFORME": _REPORT, b"REPORT": _REPORT})
+
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
-    {dialect.name: dialect for dialect in (STANDARD, SALUTATION, ADMIN, ECHO)}
+    {dialect.name: dialect for dialect in (STANDARD, SALUTATION, ADMIN, ECHO, INSPECT)}
 )

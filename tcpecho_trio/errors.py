@@ -3,6 +3,7 @@
 ::
 
     TcpEchoError
+    ├── CannotRead        a certificate or key cannot be used: check the file
     ├── CannotListen      the server could not open its port: choose another one
     ├── CannotConnect     nobody answers there: start the server, check host and port
     ├── ConnectionLost    the conversation broke, or the server left: connect again
@@ -41,8 +42,17 @@ class CannotListen(TcpEchoError):
     """The server could not open its port."""
 
     @classmethod
-    def because(cls, error: OSError | UnicodeError, host: str, port: int) -> CannotListen:
-        """Translate what bind(2), listen(2), getaddrinfo(3) or the IDNA encoding said."""
+    def because(
+        cls, error: OSError | UnicodeError, host: str, port: int, path: str = ""
+    ) -> CannotListen:
+        """Translate what bind(2), listen(2), getaddrinfo(3) or the IDNA encoding said.
+
+        With a `path` it is a Unix socket that could not be opened.
+        """
+        if path:
+            taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            message = "path_taken" if taken else "cannot_listen_at_path"
+            return cls(message, path=path, reason=_reason(error))
         message = "cannot_listen"
         if isinstance(error, (socket.gaierror, UnicodeError)):
             message = "unknown_host"
@@ -55,6 +65,16 @@ class CannotListen(TcpEchoError):
         return cls(
             message, host=host, port=port, address=address, other=other, reason=_reason(error)
         )
+
+
+class CannotRead(TcpEchoError):
+    """A file with a certificate or a key cannot be used."""
+
+    @classmethod
+    def because(cls, error: OSError, files: str) -> CannotRead:
+        """Translate what open(2) or OpenSSL said; SSLError has a reason instead of a number."""
+        reason = getattr(error, "reason", None)
+        return cls("cannot_read", files=files, reason=reason or _reason(error))
 
 
 class CannotConnect(TcpEchoError):

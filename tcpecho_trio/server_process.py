@@ -17,16 +17,22 @@ from typing import TextIO
 
 import trio
 
-from tcpecho_trio.errors import TcpEchoError
+from tcpecho_trio.errors import CannotRead, TcpEchoError
 from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.console import Console
 from tcpecho_trio.server.journal import console_teller, json_teller
 from tcpecho_trio.server.outlet import Outlet
+from tcpecho_trio.server.tls import Tls, TlsFiles
+from tcpecho_trio.service_manager import Notifier, inherited_listeners
 from tcpecho_trio.standard_input import Input
 from tcpecho_trio.texts import Texts
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
+
+IDENTITY = ("NODE_NAME", "POD_NAME", "POD_NAMESPACE", "POD_IP", "SERVICE_NAME")
+"""Environment variables by which Kubernetes tells a container where it runs, as its manifest
+passes them on (the downward API)."""
 
 SPARE_DESCRIPTORS = 64
 """Descriptors for everything that is not a client: standard streams, listening sockets, event
@@ -45,21 +51,34 @@ def room_for_connections() -> int:
 
 
 async def run_server(
-    settings: Settings, texts: Texts, *, as_json: bool, messages: bool, console: bool
+    settings: Settings,
+    texts: Texts,
+    *,
+    tls_files: TlsFiles | None,
+    as_json: bool,
+    messages: bool,
+    console: bool,
 ) -> None:
     """Run a server with its journal, its signals and its console around it.
 
     Args:
       settings: the server's.
       texts: the language of the console.
+      tls_files: its certificate, read again on SIGHUP; None for no TLS.
       as_json: the journal is one JSON object a line.
       messages: each message and reply is told.
       console: words are read from standard input.
 
     Raises:
-      CannotListen: the port could not be opened.
+      CannotListen: an endpoint could not be opened.
+      CannotRead: the certificate cannot be used.
     """
     lifecycle, registry = Lifecycle(), Registry()
+    try:
+        tls = Tls(tls_files) if tls_files is not None else None
+    except OSError as error:
+        raise CannotRead.because(error, str(tls_files)) from error
+    listeners, notifier = inherited_listeners(os.environ), Notifier(os.environ)
     output, errors = _outlet(sys.stdout, texts), _outlet(sys.stderr, texts)
     teller = json_teller(output.put) if as_json else console_teller(output.put, texts)
     journal = Journal(teller, texts, messages=messages)
@@ -67,6 +86,19 @@ async def run_server(
     async def obey_signals(arriving: AsyncIterator[int]) -> None:
         async for number in arriving:
             lifecycle.signal(texts.drain_signal.format(name=signal.Signals(number).name))
+
+    async def obey_reloads(arriving: AsyncIterator[int], tls: Tls) -> None:
+        async for _ in arriving:
+            try:
+                tls.reload()
+            except OSError as error:
+                journal.tls_kept(str(error))
+            else:
+                journal.tls_reloaded()
+
+    async def tell_manager() -> None:
+        await lifecycle.wait_draining()
+        notifier.stopping()
 
     async def obey_console() -> None:
         # With a JSON journal, answers to a person would be in the way of its reader.
@@ -80,20 +112,34 @@ async def run_server(
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     failure: TcpEchoError | None = None
-    with trio.open_signal_receiver(*STOPPING) as arriving, _accept_failures(journal):
+    with contextlib.ExitStack() as stack:
+        arriving = stack.enter_context(trio.open_signal_receiver(*STOPPING))
+        stack.enter_context(_accept_failures(journal))
         async with trio.open_nursery() as surroundings:
+            if tls is not None:  # else a hang-up ends the process, as everywhere
+                hang_ups = stack.enter_context(trio.open_signal_receiver(signal.SIGHUP))
+                surroundings.start_soon(obey_reloads, hang_ups, tls)
             surroundings.start_soon(output.run)
             surroundings.start_soon(errors.run)
             surroundings.start_soon(obey_signals, arriving)
             try:
                 await surroundings.start(
                     partial(
-                        serve, settings, lifecycle=lifecycle, registry=registry, journal=journal
+                        serve,
+                        settings,
+                        lifecycle=lifecycle,
+                        registry=registry,
+                        journal=journal,
+                        tls=tls,
+                        listeners=listeners,
                     )
                 )
             except TcpEchoError as error:
                 failure = error  # raised below, where no nursery wraps it
             else:
+                notifier.ready()
+                surroundings.start_soon(notifier.run)
+                surroundings.start_soon(tell_manager)
                 if console:
                     surroundings.start_soon(obey_console)
                 await lifecycle.wait_stopped()

@@ -27,6 +27,11 @@ class Texts:
     shutdown_refused: str
     refused: str
     foreign: str
+    proxy_refused: str
+    tls_refused: str
+    tls_reloaded: str
+    tls_kept: str
+    faulty: str
     accept_failed: str
     draining: str
     cutting: str
@@ -46,9 +51,30 @@ class Texts:
     ended_reset: str
     ended_slow: str
     ended_foreign: str
+    ended_fault: str
     ended_cut: str
     ended_crashed: str
     ended_shutdown: str
+
+    # Why a PROXY header is not believed.
+    proxy_untrusted: str
+    proxy_late: str
+    proxy_not_proxy: str
+    proxy_cut: str
+    proxy_bad_protocol: str
+    proxy_no_crlf: str
+    proxy_bare_lf: str
+    proxy_bad_line: str
+    proxy_bad_address: str
+    proxy_bad_port: str
+    proxy_bad_version: str
+    proxy_bad_command: str
+    proxy_bad_family: str
+    proxy_too_long: str
+    proxy_too_short: str
+    proxy_tlv_overrun: str
+    proxy_bad_tlv: str
+    proxy_bad_checksum: str
 
     # Why the server drains.
     drain_console: str
@@ -87,6 +113,9 @@ class Texts:
     port_taken: str
     port_forbidden: str
     cannot_listen: str
+    path_taken: str
+    cannot_listen_at_path: str
+    cannot_read: str
     unknown_host: str
     connection_refused: str
     cannot_connect: str
@@ -110,6 +139,20 @@ class Texts:
     cli_write_timeout: str
     cli_drain_timeout: str
     cli_remote_shutdown: str
+    cli_listen: str
+    cli_unix: str
+    cli_unix_mode: str
+    cli_tls_cert: str
+    cli_tls_key: str
+    cli_tls_client_ca: str
+    cli_tls_both: str
+    cli_tls_needed: str
+    cli_proxy_protocol: str
+    cli_trust_proxy: str
+    cli_fault: str
+    cli_fault_seed: str
+    cli_banner: str
+    cli_name: str
     cli_log_format: str
     cli_quiet: str
     cli_no_console: str
@@ -148,6 +191,11 @@ SPANISH = Texts(
     shutdown_refused="[{peer}] Apagado remoto rechazado ({count})",
     refused="[{peer}] Conexión rechazada: el servidor está lleno ({count})",
     foreign="[{peer}] Conexión cortada: habla {protocol}, no este protocolo ({count})",
+    proxy_refused="[{peer}] Conexión cerrada: {fault} {seen} ({count})",
+    tls_refused="[{peer}] Conexión cerrada: la negociación TLS falló: {reason} ({count})",
+    tls_reloaded="Certificado TLS leído de nuevo.",
+    tls_kept="El certificado TLS no se pudo leer de nuevo; sigue el anterior: {error}",
+    faulty="[{peer}] Esta conexión sufrirá: {faults}",
     accept_failed="No se pueden aceptar conexiones por ahora (intentos: {count}): {error}",
     draining="Cerrando el servidor ({reason}): clientes conectados: {clients}...",
     cutting="Cerrando el servidor sin esperar a nadie más...",
@@ -168,6 +216,25 @@ SPANISH = Texts(
     ended_cut="cortada",
     ended_crashed="error interno",
     ended_shutdown="el cliente apagó el servidor",
+    ended_fault="fallo pedido con --fault",
+    proxy_untrusted="su dirección no puede mandar cabeceras PROXY (--trust-proxy).",
+    proxy_late="la cabecera PROXY no llegó a tiempo.",
+    proxy_not_proxy="no empieza con una cabecera PROXY:",
+    proxy_cut="la cabecera PROXY está cortada:",
+    proxy_bad_protocol="la cabecera PROXY no dice TCP4, TCP6 ni UNKNOWN:",
+    proxy_no_crlf="la cabecera PROXY no termina en 107 bytes:",
+    proxy_bare_lf="la cabecera PROXY termina en LF y no en CRLF:",
+    proxy_bad_line="la cabecera PROXY no tiene dos direcciones y dos puertos:",
+    proxy_bad_address="la cabecera PROXY tiene una dirección que no es de su familia:",
+    proxy_bad_port="la cabecera PROXY tiene un puerto mayor que 65535:",
+    proxy_bad_version="la versión de la cabecera PROXY no es 2:",
+    proxy_bad_command="la orden de la cabecera PROXY no es LOCAL ni PROXY:",
+    proxy_bad_family="la familia o el transporte de la cabecera PROXY no existe:",
+    proxy_too_long="la cabecera PROXY anuncia más de 4096 bytes:",
+    proxy_too_short="a la cabecera PROXY le faltan direcciones:",
+    proxy_tlv_overrun="un TLV de la cabecera PROXY se sale de ella:",
+    proxy_bad_tlv="un TLV de la cabecera PROXY tiene un valor imposible:",
+    proxy_bad_checksum="la suma de control de la cabecera PROXY no cuadra:",
     drain_console="pedido en la consola",
     drain_signal="señal {name}",
     drain_remote="pedido por {peer}",
@@ -206,6 +273,9 @@ SPANISH = Texts(
         " Elige un puerto a partir de 1024: --port {other}."
     ),
     cannot_listen="no se puede escuchar en {address}: {reason}. Revisa --host y --port.",
+    path_taken="en {path} ya escucha otro, o no es un socket. Elige otra ruta: --unix.",
+    cannot_listen_at_path="no se puede escuchar en {path}: {reason}. Revisa --unix.",
+    cannot_read="no se puede usar {files}: {reason}. Revisa los archivos PEM.",
     unknown_host="no se encuentra el servidor «{host}». Revisa --host.",
     connection_refused=(
         "nadie escucha en {address}."
@@ -242,6 +312,20 @@ SPANISH = Texts(
     cli_write_timeout="Segundos que un cliente puede no leer sus respuestas; 0: sin límite.",
     cli_drain_timeout="Segundos que se espera a los clientes al cerrar el servidor.",
     cli_remote_shutdown="Desde dónde se obedece el apagado remoto.",
+    cli_listen="Escuchar en tcp://host:puerto, tls://host:puerto o unix:///ruta; repetible.",
+    cli_unix="Escuchar en un socket Unix; repetible.",
+    cli_unix_mode="Permisos del archivo del socket Unix, en octal.",
+    cli_tls_cert="Certificado del servidor y su cadena (PEM): quien se conecta habla TLS.",
+    cli_tls_key="Clave privada del certificado (PEM).",
+    cli_tls_client_ca="CA (PEM) cuyos certificados de cliente se exigen: TLS mutuo.",
+    cli_tls_both="--tls-cert y --tls-key van juntos.",
+    cli_tls_needed="para escuchar en tls:// hacen falta --tls-cert y --tls-key.",
+    cli_proxy_protocol="Si cada conexión empieza con una cabecera PROXY (v1 o v2).",
+    cli_trust_proxy="Red desde la que se cree una cabecera PROXY; repetible.",
+    cli_fault="Fallo a propósito: delay:200ms@0.1, drip, stall, close, reset; repetible.",
+    cli_fault_seed="Semilla que decide qué conexiones sufren los fallos.",
+    cli_banner="Con --dialect inspect: mandar el informe también al conectar.",
+    cli_name="Cómo se llama este servidor en sus informes.",
     cli_log_format="Relato para una persona, o un objeto JSON por línea.",
     cli_quiet="No contar conexiones ni mensajes.",
     cli_no_console="No leer órdenes de la terminal.",
@@ -270,6 +354,11 @@ ENGLISH = Texts(
     shutdown_refused="[{peer}] Remote shutdown refused ({count})",
     refused="[{peer}] Connection refused: the server is full ({count})",
     foreign="[{peer}] Connection cut: it speaks {protocol}, not this protocol ({count})",
+    proxy_refused="[{peer}] Connection closed: {fault} {seen} ({count})",
+    tls_refused="[{peer}] Connection closed: the TLS handshake failed: {reason} ({count})",
+    tls_reloaded="TLS certificate read again.",
+    tls_kept="The TLS certificate could not be read again; the old one stays: {error}",
+    faulty="[{peer}] This connection will suffer: {faults}",
     accept_failed="Cannot accept connections for now (attempts: {count}): {error}",
     draining="Closing the server ({reason}): clients connected: {clients}...",
     cutting="Closing the server without waiting for anybody else...",
@@ -290,6 +379,25 @@ ENGLISH = Texts(
     ended_cut="cut",
     ended_crashed="internal error",
     ended_shutdown="the client shut the server down",
+    ended_fault="a fault asked for with --fault",
+    proxy_untrusted="its address may send no PROXY headers (--trust-proxy).",
+    proxy_late="the PROXY header did not come in time.",
+    proxy_not_proxy="it does not begin with a PROXY header:",
+    proxy_cut="the PROXY header is cut:",
+    proxy_bad_protocol="the PROXY header says none of TCP4, TCP6 and UNKNOWN:",
+    proxy_no_crlf="the PROXY header does not end within 107 bytes:",
+    proxy_bare_lf="the PROXY header ends in LF, not in CRLF:",
+    proxy_bad_line="the PROXY header is not two addresses and two ports:",
+    proxy_bad_address="the PROXY header has an address that is not of its family:",
+    proxy_bad_port="the PROXY header has a port over 65535:",
+    proxy_bad_version="the PROXY header's version is not 2:",
+    proxy_bad_command="the PROXY header's command is neither LOCAL nor PROXY:",
+    proxy_bad_family="the PROXY header's family or transport does not exist:",
+    proxy_too_long="the PROXY header announces more than 4096 bytes:",
+    proxy_too_short="the PROXY header's addresses are cut:",
+    proxy_tlv_overrun="a TLV runs over the end of the PROXY header:",
+    proxy_bad_tlv="a TLV of the PROXY header has an impossible value:",
+    proxy_bad_checksum="the PROXY header's checksum is wrong:",
     drain_console="asked for on the console",
     drain_signal="signal {name}",
     drain_remote="asked for by {peer}",
@@ -327,6 +435,9 @@ ENGLISH = Texts(
         "not allowed to listen on {address}. Choose a port from 1024 up: --port {other}."
     ),
     cannot_listen="cannot listen on {address}: {reason}. Check --host and --port.",
+    path_taken="somebody listens at {path} already, or it is no socket. Choose another: --unix.",
+    cannot_listen_at_path="cannot listen at {path}: {reason}. Check --unix.",
+    cannot_read="cannot use {files}: {reason}. Check the PEM files.",
     unknown_host="the server “{host}” cannot be found. Check --host.",
     connection_refused=(
         "nobody listens on {address}."
@@ -361,6 +472,20 @@ ENGLISH = Texts(
     cli_write_timeout="Seconds that a client may leave its replies unread; 0: no limit.",
     cli_drain_timeout="Seconds to wait for the clients when the server closes.",
     cli_remote_shutdown="From where a remote shutdown is obeyed.",
+    cli_listen="Listen at tcp://host:port, tls://host:port or unix:///path; repeatable.",
+    cli_unix="Listen at a Unix socket; repeatable.",
+    cli_unix_mode="Permissions of the Unix socket's file, in octal.",
+    cli_tls_cert="The server's certificate and its chain (PEM): clients speak TLS.",
+    cli_tls_key="The certificate's private key (PEM).",
+    cli_tls_client_ca="CA (PEM) whose client certificates are demanded: mutual TLS.",
+    cli_tls_both="--tls-cert and --tls-key go together.",
+    cli_tls_needed="to listen at tls://, --tls-cert and --tls-key are needed.",
+    cli_proxy_protocol="Whether every connection begins with a PROXY header (v1 or v2).",
+    cli_trust_proxy="Network from which a PROXY header is believed; repeatable.",
+    cli_fault="A fault on purpose: delay:200ms@0.1, drip, stall, close, reset; repeatable.",
+    cli_fault_seed="Decides which connections suffer the faults.",
+    cli_banner="With --dialect inspect: send the report on connect, too.",
+    cli_name="What this server calls itself in its reports.",
     cli_log_format="Told to a person, or one JSON object a line.",
     cli_quiet="Do not tell of connections and messages.",
     cli_no_console="Do not read commands from the terminal.",

@@ -1,6 +1,8 @@
 """What every test shares."""
 
+import contextlib
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 
@@ -12,6 +14,23 @@ settings.register_profile(
     "everyday", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("thorough", settings.get_profile("everyday"), max_examples=20_000)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ordinary_signals() -> Iterator[None]:
+    """The programs under test have to find signals as they are at a terminal.
+
+    Who runs the tests in the background of a script ignores SIGINT, with nohup(1) SIGHUP, and
+    processes inherit that.
+    """
+    with contextlib.ExitStack() as stack:
+        for number, usual in (
+            (signal.SIGINT, signal.default_int_handler),
+            (signal.SIGHUP, signal.SIG_DFL),
+        ):
+            before = signal.signal(number, usual)
+            stack.callback(signal.signal, number, before)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,9 +15,12 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up; a room imports only from lower storeys or from its own.
 STOREYS = [
     {"texts", "dialects", "display", "addresses", "__init__"},
-    {"protocol", "proxy_protocol", "errors", "standard_input", "standard_output"},
+    {
+        *("protocol", "proxy_protocol", "errors", "standard_input", "standard_output"),
+        "service_manager",
+    },
     {"server", "client"},
-    {"demo", "server_process", "client_process", "translated"},
+    {"demo", "server_process", "client_process", "translated", "option_types"},
     {"cli"},
     {"__main__"},
 ]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from tcpecho_trio.dialects import ADMIN
 from tcpecho_trio.errors import CannotListen
@@ -301,8 +302,10 @@ async def test_the_kernel_asks_silent_peers_whether_they_are_still_there() -> No
             )
         )
 
+    listeners: list[trio.SocketListener] = []
     async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(Doorway(look, nursery).serve, "127.0.0.1", 0)
+        nursery.start_soon(Doorway(look, nursery).open, "127.0.0.1", 0, listeners.extend)
+        await trio.testing.wait_all_tasks_blocked()
         for _ in range(3):
             async with await trio.open_tcp_stream(*listeners[0].socket.getsockname()) as client:
                 await client.receive_some()

@@ -29,7 +29,8 @@ from tcpecho_trio.dialects import (
 )
 from tcpecho_trio.protocol import Foreign
 from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
-from tcpecho_trio.server.connection import LINGER_TIME, REFUSAL_TIME, Ending
+from tcpecho_trio.server.arrival import REFUSAL_TIME
+from tcpecho_trio.server.connection import LINGER_TIME, Ending
 from tcpecho_trio.texts import ENGLISH
 from tests.memory_network import MemoryListener, MemorySocket
 from tests.naive_model import NaiveModel

@@ -23,7 +23,8 @@ def test_a_timeout_of_0_is_none() -> None:
 def test_the_command_lines_defaults_are_the_settings_own() -> None:
     options = {param.name: param for param in build_cli(ENGLISH).commands["serve"].params}
     for field in dataclasses.fields(Settings):
-        if field.name in options and field.name not in ("dialect", "remote_shutdown"):
+        known = field.name in options and not isinstance(field.default, bool)
+        if known and isinstance(field.default, (int, float, str)):
             assert options[field.name].default == field.default, field.name
 
 

@@ -84,12 +84,14 @@ class MalformedHeader(ValueError):
 
     Attributes:
       fault: which rule it breaks.
+      seen: the bytes that it was found in, escaped.
       reason: one line for a log, escaped: the fault, and the bytes that it was found in.
     """
 
     def __init__(self, fault: Fault, seen: bytes) -> None:
         self.fault = fault
-        self.reason = f"{fault.value}: {shown(seen)}"
+        self.seen = shown(seen)
+        self.reason = f"{fault.value}: {self.seen}"
         super().__init__(self.reason)
 
 

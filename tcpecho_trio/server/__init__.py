@@ -19,15 +19,15 @@ from typing import Any
 
 import trio
 
-from tcpecho_trio.addresses import format_address
 from tcpecho_trio.errors import CannotListen
-from tcpecho_trio.server.connection import handle
-from tcpecho_trio.server.doorway import Doorway
+from tcpecho_trio.server.arrival import Arrivals
+from tcpecho_trio.server.doors import Doors
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle, Phase
 from tcpecho_trio.server.pump import Pump, pump_exists
 from tcpecho_trio.server.registry import Registry
 from tcpecho_trio.server.settings import RemoteShutdown, Settings
+from tcpecho_trio.server.tls import Tls
 
 __all__ = [
     "Journal",
@@ -46,6 +46,7 @@ async def serve(
     lifecycle: Lifecycle,
     registry: Registry,
     journal: Journal,
+    tls: Tls | None = None,
     listeners: Sequence[trio.abc.Listener[Any]] = (),
     task_status: trio.TaskStatus[list[trio.abc.Listener[Any]]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -59,21 +60,21 @@ async def serve(
       lifecycle: says when to end.
       registry: who is connected.
       journal: what happened.
-      listeners: already listening, to be served instead of ``settings.host`` and ``port``, and
-        closed at the end.
+      tls: what clients of ``tls://`` endpoints shake hands with; it may be loaded anew meanwhile.
+      listeners: already listening, to be served instead of those that the settings name, and
+        closed at the end; over TLS where they are TCP and there is `tls`.
       task_status: for ``nursery.start()``.
 
     Raises:
       CannotListen: the port could not be opened.
     """
-    failure: OSError | UnicodeError | None = None
-    serving: list[trio.abc.Listener[Any]] = list(listeners)
+    failure: CannotListen | None = None
+    serving: list[trio.abc.Listener[Any]] = []
     try:
         pump = Pump(journal) if settings.pump and pump_exists() else None
     except OSError as error:  # not even a descriptor for that
         raise CannotListen.because(error, settings.host, settings.port) from error
-    handler = partial(
-        handle,
+    arrivals = Arrivals(
         settings=settings,
         lifecycle=lifecycle,
         registry=registry,
@@ -98,36 +99,33 @@ async def serve(
                         drain_timeout=settings.drain_timeout,
                     )
                 )
+                doors = Doors(arrivals, tls, connections, unix_mode=settings.unix_mode)
+                names: list[str] = []
                 try:
-                    if serving:
-                        given = partial(trio.serve_listeners, handler, serving)
-                        await accepting.start(partial(given, handler_nursery=connections))
-                    else:
-                        doorway = Doorway(handler, connections)
-                        serving = await accepting.start(doorway.serve, settings.host, settings.port)
-                except (OSError, UnicodeError) as error:
+                    for listener in listeners:
+                        names.append(await accepting.start(doors.inherit, listener))
+                        serving.append(listener)
+                    for endpoint in () if listeners else settings.endpoints:
+                        opened, name = await accepting.start(doors.open, endpoint)
+                        serving += opened
+                        names.append(name)
+                except CannotListen as error:
                     failure = error  # raised below, where no nursery wraps it
                     accepting.cancel_scope.cancel()
                 else:
-                    journal.listening(_name(settings, serving[0]))
+                    for name in names:
+                        journal.listening(name)
                     task_status.started(serving)
             watching.cancel_scope.cancel()
     finally:
         if pump is not None:
             pump.close()
     if failure is not None:
-        raise CannotListen.because(failure, settings.host, settings.port) from failure
+        raise failure
     journal.stopped(*registry.since_drain())
     lifecycle.stop()
     if not serving:
         task_status.started(serving)
-
-
-def _name(settings: Settings, listener: trio.abc.Listener[Any]) -> str:
-    """Where clients find it: the host as it was named, and the real port."""
-    if not isinstance(listener, trio.SocketListener):
-        return format_address((settings.host, settings.port))
-    return format_address((settings.host, listener.socket.getsockname()[1]))
 
 
 async def _end_when_told(
@@ -145,6 +143,8 @@ async def _end_when_told(
     journal.draining(lifecycle.reason, len(registry))
     accepting.cancel()  # also while the sockets are still being opened
     connections.deadline = trio.current_time() + drain_timeout
+    for arriving in list(registry.arriving):
+        arriving.cancel()
     for client in registry:
         client.drain()
     await lifecycle.wait_cut()

@@ -16,6 +16,7 @@ IDLE        it said nothing for the idle timeout             everything due, lin
 RESET       the connection broke                             –
 SLOW        it did not take its replies                      reset
 FOREIGN     it speaks HTTP or TLS where a word has power     reset
+FAULT       a fault that was asked for ends it               linger, or reset
 CUT         cancelled: out of time, or nobody waits any more reset
 CRASHED     a bug of ours                                    reset
 =========== ================================================ ======================
@@ -27,19 +28,19 @@ import contextlib
 import enum
 import socket
 import struct
-from collections.abc import Awaitable
 
 import trio
 
-from tcpecho_trio.addresses import format_address, is_loopback
-from tcpecho_trio.dialects import SERVER_FULL, SHUTDOWN_REFUSED, Action
+from tcpecho_trio.dialects import SHUTDOWN_REFUSED, Action
 from tcpecho_trio.protocol import Foreign, Protocol, Request
 from tcpecho_trio.server import patience
+from tcpecho_trio.server.faults import Injected
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle
 from tcpecho_trio.server.pump import HandedBack, Pump
 from tcpecho_trio.server.registry import Registry
 from tcpecho_trio.server.settings import RemoteShutdown, Settings
+from tcpecho_trio.server.witness import Witness
 
 RECEIVE_SIZE = 65536
 """Bytes asked for in one receive; asyncio and Trio ask for as much."""
@@ -65,10 +66,6 @@ that are still on their way (RFC 1122 §4.2.2.13, RFC 9112 §9.6)."""
 LINGER_BYTES = 256 * 1024
 """Bytes discarded meanwhile; whoever sends more is not about to read."""
 
-REFUSAL_TIME = 1.0
-"""Seconds to tell a client that the server is full; shorter than lingering, because whoever
-is refused holds a descriptor that others may need."""
-
 
 class Ending(enum.Enum):
     """Why a connection ended; the module's docstring has the table."""
@@ -81,58 +78,9 @@ class Ending(enum.Enum):
     RESET = "reset"
     SLOW = "slow"
     FOREIGN = "foreign"
+    FAULT = "fault"
     CUT = "cut"
     CRASHED = "crashed"
-
-
-def handle(
-    stream: trio.SocketStream,
-    *,
-    settings: Settings,
-    lifecycle: Lifecycle,
-    registry: Registry,
-    journal: Journal,
-    pump: Pump | None,
-) -> Awaitable[None]:
-    """Serve one accepted connection, to be awaited in a task of its own.
-
-    No failure leaves it, because in a nursery one handler's exception ends all the others.
-    Not a coroutine itself: an idle connection should not pay for one more frame.
-    """
-    try:
-        address = stream.socket.getpeername()
-    except OSError:  # ENOTCONN: it was reset before it was accepted
-        return _nobody()
-    peer = format_address(address)
-    if len(registry) >= settings.max_connections:
-        return _refuse(stream, peer, journal)
-    connection = Connection(
-        stream,
-        peer=peer,
-        trusted=is_loopback(address),
-        settings=settings,
-        lifecycle=lifecycle,
-        registry=registry,
-        journal=journal,
-        pump=pump,
-    )
-    return connection.run()
-
-
-async def _nobody() -> None:
-    """Serve a connection whose client is gone."""
-    await trio.lowlevel.checkpoint()
-
-
-async def _refuse(stream: trio.SocketStream, peer: str, journal: Journal) -> None:
-    """Tell a client that there is no room for it, and close in an orderly way."""
-    journal.refused(peer)
-    try:
-        with trio.move_on_after(REFUSAL_TIME), contextlib.suppress(trio.BrokenResourceError):
-            await stream.send_all(SERVER_FULL.encode())
-            await linger(stream)
-    except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
-        journal.crashed(peer, error)
 
 
 class Connection:
@@ -145,6 +93,7 @@ class Connection:
       trusted: whether the client is on this machine.
       pump: moves the plain traffic; without one, or with a stream that is not a bare
         socket, the connection does it all itself.
+      witness: sees what passes, for a dialect that reports it; then the pump is not used.
     """
 
     __slots__ = (
@@ -157,6 +106,7 @@ class Connection:
         "_stream",
         "_trusted",
         "_waiting",
+        "_witness",
         "active",
         "peer",
         "protocol",
@@ -173,6 +123,7 @@ class Connection:
         registry: Registry,
         journal: Journal,
         pump: Pump | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self.peer = peer
         self.active = trio.current_time()
@@ -183,7 +134,8 @@ class Connection:
         self._lifecycle = lifecycle
         self._registry = registry
         self._journal = journal
-        self._pump = pump
+        self._pump = pump if witness is None else None
+        self._witness = witness
         self._waiting: trio.CancelScope | None = None  # owned by _wait(); ended by drain()
         self._ending: Ending | None = None
 
@@ -197,7 +149,13 @@ class Connection:
         self._registry.add(self)
         self._journal.connected(self.peer)
         try:
-            await self._converse()
+            try:
+                await self._converse()
+            except Injected as fault:
+                self._ending = Ending.FAULT
+                if fault.reset:
+                    reset_on_close(self._stream)
+                    return
             if self._ending is Ending.FOREIGN:
                 reset_on_close(self._stream)
             elif self._ending is not Ending.EOF:  # else all input has been read
@@ -226,6 +184,8 @@ class Connection:
         """Answer until the ending is decided."""
         if self._settings.dialect.greeting:
             await self._send(self._settings.dialect.greeting.encode())
+        if self._settings.banner and self._witness is not None:
+            await self._send(f"{self._witness.report()}\n".encode())
         while self._ending is None and (due := await self._wait()) is not None:
             await self._answer(due)
         if self._ending is None and self._lifecycle.draining:
@@ -286,6 +246,8 @@ class Connection:
             return HandedBack(ended=True)
         self.active = trio.current_time()
         self._journal.received(self.peer, data)
+        if self._witness is not None:
+            self._witness.received(data)
         return HandedBack(self.protocol.receive_data(data))
 
     async def _answer(self, due: HandedBack) -> None:
@@ -318,6 +280,8 @@ class Connection:
         lines = [command.text]
         if command.action is Action.LIST:
             lines += self._registry.peers()
+        elif command.action is Action.REPORT and self._witness is not None:
+            lines = [self._witness.report()]
         elif command.action is Action.DISCONNECT:
             lines = self._leave(Ending.LEFT, command.text)
         elif command.action is Action.SHUTDOWN:
@@ -349,6 +313,8 @@ class Connection:
         due = memoryview(reply)[already:] if already else reply
         await patience.send_all(self._stream, due, self._settings.patience)
         self._journal.replied(self.peer, reply)
+        if self._witness is not None:
+            self._witness.replied(reply)
 
 
 async def linger(stream: trio.abc.HalfCloseableStream) -> None:
@@ -360,7 +326,12 @@ async def linger(stream: trio.abc.HalfCloseableStream) -> None:
 
 
 def reset_on_close(stream: object) -> None:
-    """Make the close of a socket a reset: what it had to say is not waited for (socket(7))."""
+    """Make the close of a socket a reset: what it had to say is not waited for (socket(7)).
+
+    Also when it lies below TLS, or a fault.
+    """
+    while (below := getattr(stream, "below", None)) is not None:
+        stream = below
     if isinstance(stream, trio.SocketStream):
         with contextlib.suppress(OSError):
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -49,16 +49,15 @@ class Doorway:
         self._clients = clients
         self._listening: list[socket.socket] = []
 
-    async def serve(  # noqa: ASYNC128  started() is called where the sockets are opened
-        self,
-        host: str,
-        port: int,
-        *,
-        task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
+    async def open(
+        self, host: str, port: int, opened: Callable[[list[trio.SocketListener]], None]
     ) -> None:
         """Accept on every address of the host, all on one port, until cancelled.
 
-        Port 0 stands for any port that is free on all of them.
+        Args:
+          host: a name or an address.
+          port: 0 stands for any port that is free on all of them.
+          opened: called with the listeners once clients can connect.
 
         Raises:
           OSError: from getaddrinfo(3), bind(2) or listen(2); nothing is left open then.
@@ -71,7 +70,7 @@ class Doorway:
         for attempts_left in reversed(range(PORT_ATTEMPTS)):
             try:
                 chosen = port or await _free_port(addresses)
-                await self._serve_addresses(addresses, chosen, task_status.started)
+                await self._serve_addresses(addresses, chosen, opened)
             except OSError as error:
                 if port or error.errno != errno.EADDRINUSE or not attempts_left:
                     raise
@@ -80,7 +79,7 @@ class Doorway:
         self,
         addresses: list[str],
         port: int,
-        started: Callable[[list[trio.SocketListener]], None],
+        opened: Callable[[list[trio.SocketListener]], None],
     ) -> None:
         failures: list[OSError] = []
         listeners: list[trio.SocketListener] = []
@@ -102,7 +101,7 @@ class Doorway:
                     for listener in listeners:
                         _keep_alive(listener.socket)
                         self._listening.append(_duplicate(listener))
-                    started(listeners)
+                    opened(listeners)
                     await trio.sleep_forever()
                 except OSError as error:  # no descriptor is left
                     failures.append(error)

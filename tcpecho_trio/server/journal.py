@@ -44,6 +44,8 @@ def console_teller(put: Put, texts: Texts) -> Teller:
     def tell(event: str, **fields: Any) -> None:
         if event == "closed":
             fields["reason"] = getattr(texts, f"ended_{fields['reason']}")
+        if event == "proxy_refused":
+            fields["fault"] = getattr(texts, f"proxy_{fields['fault']}")
         if "count" in fields:
             fields["count"] = texts.number(fields["count"])
         if event == "stopped":
@@ -169,6 +171,27 @@ class Journal:
     def foreign(self, peer: str, protocol: str) -> None:
         """A client spoke another protocol, and was cut."""
         self._tell_rarely("foreign", peer=peer, protocol=protocol)
+
+    def proxy_refused(self, peer: str, fault: str, seen: str) -> None:
+        """A connection began with no PROXY header that is believed; `fault` is its name."""
+        self._tell_rarely("proxy_refused", peer=peer, fault=fault, seen=seen)
+
+    def tls_refused(self, peer: str, reason: str) -> None:
+        """A TLS handshake failed."""
+        self._tell_rarely("tls_refused", peer=peer, reason=shown(reason))
+
+    def tls_reloaded(self) -> None:
+        """Newcomers see the certificate that was read just now."""
+        self._tell("tls_reloaded")
+
+    def tls_kept(self, error: str) -> None:
+        """The certificate could not be read again; the old one stays."""
+        self._tell("tls_kept", error=shown(error))
+
+    def faulty(self, peer: str, faults: str) -> None:
+        """A connection will suffer what was asked for."""
+        if self._may_tell():
+            self._tell("faulty", peer=peer, faults=faults)
 
     def crashed(self, peer: str, error: BaseException) -> None:
         """A handler failed in a way that is our bug."""

@@ -30,7 +30,7 @@ async def send_all(stream: trio.abc.SendStream, data: bytes | memoryview, period
     Always a checkpoint. Cancelled, it has sent an unknown part.
 
     Args:
-      stream: where to.
+      stream: where to; one that says it is ``patient`` minds the time itself, below.
       data: what to send.
       period: seconds in which some progress has to be made.
 
@@ -38,12 +38,20 @@ async def send_all(stream: trio.abc.SendStream, data: bytes | memoryview, period
       PeerTooSlow: there was none.
       trio.BrokenResourceError: the connection broke.
     """
-    if isinstance(stream, trio.SocketStream):
+    if getattr(stream, "patient", False):
+        await stream.send_all(data)
+    elif isinstance(stream, trio.SocketStream):
         try:
             await _send_to_socket(stream.socket, data, period)
         except OSError as error:
             raise trio.BrokenResourceError(f"socket connection broken: {error}") from error
-        return
+    else:
+        await _send_in_pieces(stream, data, period)
+
+
+async def _send_in_pieces(
+    stream: trio.abc.SendStream, data: bytes | memoryview, period: float
+) -> None:
     for start in range(0, len(data), PIECE):
         with trio.move_on_after(period) as waiting:
             await stream.send_all(data[start : start + PIECE])

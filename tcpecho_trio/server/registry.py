@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
 
+import trio
+
 
 class Client(Protocol):
     """What the registry knows of a connection."""
@@ -24,6 +26,8 @@ class Registry:
         self.accepted = 0
         self.endings: Counter[str] = Counter()
         """How many connections have ended in each way; the keys are an Ending's values."""
+        self.arriving: set[trio.CancelScope] = set()
+        """Who is connected but has not introduced themselves yet; cancelled by the drain."""
         self._before_drain: Counter[str] = Counter()
 
     def add(self, client: Client) -> None:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 
 from tcpecho_trio.dialects import STANDARD, Dialect
+from tcpecho_trio.server.endpoints import Endpoint, Scheme
+from tcpecho_trio.server.faults import Fault
+
+LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+"""This very machine (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3)."""
 
 
 class RemoteShutdown(enum.Enum):
@@ -37,6 +44,16 @@ class Settings:
         orchestrators leave comfortably inside their own thirty (Kubernetes'
         ``terminationGracePeriodSeconds``).
       remote_shutdown: from where a client may shut the server down.
+      listen: where to listen instead of `host` and `port`.
+      unix_mode: permissions of the Unix sockets' files; None leaves them to the umask.
+      proxy_protocol: whether every connection has to begin with a PROXY header.
+      trusted_proxies: from whom a PROXY header is believed; nobody else gets in then. Whoever
+        comes over a Unix socket is trusted.
+      faults: what some connections are made to suffer, for testing what others do then.
+      fault_seed: decides which; None for other ones in every run.
+      banner: whether a dialect that reports does so on connect, too.
+      name: what this server calls itself in such a report.
+      identity: where it runs, as its orchestrator told it, for the same.
       pump: whether plain traffic takes the Linux fast path where there is one.
 
     Raises:
@@ -51,6 +68,15 @@ class Settings:
     write_timeout: float = 30.0
     drain_timeout: float = 10.0
     remote_shutdown: RemoteShutdown = RemoteShutdown.LOOPBACK
+    listen: tuple[Endpoint, ...] = ()
+    unix_mode: int | None = None
+    proxy_protocol: bool = False
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK
+    faults: tuple[Fault, ...] = ()
+    fault_seed: int | None = None
+    banner: bool = False
+    name: str = "tcpecho_trio"
+    identity: Mapping[str, str] = field(default_factory=dict)
     pump: bool = True
 
     def __post_init__(self) -> None:
@@ -62,6 +88,11 @@ class Settings:
                 raise ValueError(f"{name} of {seconds} seconds")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port {self.port}")
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where to listen."""
+        return self.listen or (Endpoint(Scheme.TCP, self.host, self.port),)
 
     @property
     def longest_silence(self) -> float:

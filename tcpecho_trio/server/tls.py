@@ -1,0 +1,191 @@
+"""TLS below the conversation: contexts, handshakes, and a stream that can half-close.
+
+The protocol and the policy above know nothing of it. What TLS lacks is added here: a handshake
+that takes too long is given up, and ``send_eof()`` is a close_notify and then TCP's own
+half-close, so that a lingering close works as it does without TLS.
+"""
+
+from __future__ import annotations
+
+import ssl
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import trio
+
+from tcpecho_trio.server import patience
+
+HANDSHAKE_TIME = 10.0
+"""Seconds for the whole handshake: two round trips, and a person's wait for a smart card is not
+meant. nginx gives 60, haproxy recommends 10."""
+
+PROTOCOLS = ("tcpecho",)
+"""What is offered for ALPN (RFC 7301); a client that asks for something else is served too."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Where a server's keys are, as PEM.
+
+    Args:
+      certificate: its certificate, followed by those that lead to the root.
+      key: the private key of it.
+      client_ca: whose client certificates are accepted; then every client has to show one.
+    """
+
+    certificate: str
+    key: str
+    client_ca: str | None = None
+
+
+class Tls:
+    """The context that handshakes are made with; it can be loaded anew at any time.
+
+    Raises:
+      OSError: a file cannot be read; :class:`ssl.SSLError` is one of them.
+    """
+
+    def __init__(self, files: TlsFiles) -> None:
+        self._files = files
+        self.context = self._load()
+
+    def reload(self) -> None:
+        """Read the files again: from now on newcomers see the new certificate.
+
+        Whoever is connected notices nothing. When it fails, everything stays as it was.
+
+        Raises:
+          OSError: a file cannot be read, or holds no certificate.
+        """
+        self.context = self._load()
+
+    def _load(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self._files.certificate, self._files.key)
+        context.set_alpn_protocols(PROTOCOLS)
+        if self._files.client_ca is not None:
+            context.load_verify_locations(self._files.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+
+        context.sni_callback = _note_name
+        return context
+
+
+_asked_for: ContextVar[list[str | None]] = ContextVar("asked_for")
+"""Where the handshake that is going on in this task notes the name it was asked for."""
+
+
+def _note_name(_: object, name: str | None, __: object) -> None:
+    """Note the server name that a client asks for (SNI, RFC 6066 §3); serve it all the same."""
+    _asked_for.get().append(name)
+
+
+class HandshakeFailed(Exception):
+    """The peer could not agree with us on TLS; the text says why."""
+
+
+class _HalfClosing(trio.abc.Stream):
+    """What lies below TLS: closing it only half-closes it, and sending has its deadline."""
+
+    def __init__(self, below: trio.SocketStream, period: float) -> None:
+        self.below = below
+        self._period = period
+        self.heard = False
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await patience.send_all(self.below, bytes(data), self._period)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self.below.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        data = await self.below.receive_some(max_bytes)
+        self.heard = self.heard or bool(data)
+        return data
+
+    async def aclose(self) -> None:
+        await self.below.send_eof()
+
+
+class TlsStream(trio.abc.HalfCloseableStream):
+    """A stream over TLS.
+
+    Args:
+      below: the connection; not closed by this.
+      tls: the context to shake hands with.
+      period: as for :func:`~tcpecho_trio.server.patience.send_all`, on the connection below.
+    """
+
+    patient = True
+    """It minds the write timeout itself, where bytes are counted."""
+
+    def __init__(self, below: trio.SocketStream, tls: Tls, period: float) -> None:
+        self.below = below
+        self._transport = _HalfClosing(below, period)
+        self._stream = trio.SSLStream(self._transport, tls.context, server_side=True)
+        self._ended = False
+        self._name: str | None = None
+
+    async def shake_hands(self) -> bool:
+        """Agree on keys; False if the peer left without a word (a health probe).
+
+        Raises:
+          HandshakeFailed: no agreement, or not in time.
+        """
+        asked_for: list[str | None] = []
+        _asked_for.set(asked_for)
+        with trio.move_on_after(HANDSHAKE_TIME) as waiting:
+            try:
+                await self._stream.do_handshake()
+            except trio.BrokenResourceError as error:
+                if not self._transport.heard:
+                    return False
+                cause = error.__cause__
+                reason = getattr(cause, "reason", None) or getattr(cause, "strerror", None)
+                raise HandshakeFailed(str(reason or cause or error)) from error
+        if waiting.cancelled_caught:
+            raise HandshakeFailed(f"no handshake within {HANDSHAKE_TIME:g} s")
+        self._name = asked_for[-1] if asked_for else None
+        return True
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Receive; an end without close_notify is an end, as elsewhere on this server."""
+        if self._ended:  # after our own end: what comes is not looked at any more
+            return await self.below.receive_some(max_bytes)
+        try:
+            return await self._stream.receive_some(max_bytes)
+        except trio.BrokenResourceError as error:
+            if isinstance(error.__cause__, (ssl.SSLEOFError, ssl.SSLSyscallError)):
+                return b""
+            raise
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send everything, as long as the peer makes progress."""
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """See :class:`trio.abc.SendStream`."""
+        await self._stream.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        """Say that nothing more follows, in TLS and in TCP (RFC 8446 §6.1)."""
+        self._ended = True
+        await self._stream.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection below; without a word, if none has been said."""
+        await self.below.aclose()
+
+    def described(self) -> dict[str, object]:
+        """What was agreed on, ready for JSON."""
+        seen = self._stream
+        cipher = seen.cipher()
+        certificate = seen.getpeercert() or {}
+        subject = {name: value for part in certificate.get("subject", ()) for name, value in part}
+        return {
+            "version": seen.version(),
+            "cipher": cipher[0] if cipher else None,
+            "sni": self._name,
+            "alpn": seen.selected_alpn_protocol(),
+            "client": subject or None,
+        }

@@ -200,7 +200,7 @@ class Arrivals:
         """Find out who is there and over what; then let them talk."""
         connection: Connection | None = None
         # The drain waits for nobody who has not even said who they are.
-        with trio.CancelScope() as scope:
+        with trio.CancelScope() as scope:  # noqa: ASYNC912  what may wait is cancelled there
             self._registry.arriving.add(scope)
             try:
                 if not self._lifecycle.draining:
@@ -262,7 +262,7 @@ class Arrivals:
             self._journal.proxy_refused(peer.name, "untrusted", "")
             raise _NotLetIn
         reader = HeaderReader()
-        with trio.move_on_after(HEADER_TIME) as waiting:
+        with trio.move_on_after(HEADER_TIME) as waiting:  # noqa: ASYNC912  as above
             try:
                 while reader.header is None:
                     # Looked at first, then taken: what follows the header stays where it is.

@@ -48,7 +48,7 @@ class Doors:
         self._clients = clients
         self._unix_mode = unix_mode
 
-    async def open(
+    async def open(  # noqa: ASYNC114, ASYNC128  started() is called where the sockets are opened
         self,
         endpoint: Endpoint,
         *,
@@ -69,7 +69,7 @@ class Doors:
                 error, endpoint.host, endpoint.port, endpoint.path
             ) from error
 
-    async def inherit(
+    async def inherit(  # noqa: ASYNC114
         self,
         listener: trio.abc.Listener[Any],
         *,

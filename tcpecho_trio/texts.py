@@ -389,7 +389,7 @@ ENGLISH = Texts(
     cli_about_client=(
         "Talk to a server.\n\nAt a terminal it asks for messages; in a pipe it sends its input and"
         " writes the replies; with -m it asks once and ends.\n\n"
-        "Exit code: 0 done, 1 could not connect, the connection broke or was too slow, 2 wrong usage."
+        "Exit code: 0 done, 1 could not connect, connection broken or too slow, 2 wrong usage."
     ),
     cli_about_demo="Show the exercise's two manual tests.",
     cli_host="Address to listen on.",

@@ -48,6 +48,10 @@ RECEIVE_SIZE = 262_144
 LEAVE_TIME = 2.0
 """Seconds that the server gets to say farewell and close: as long as it lingers for us."""
 
+PARTING_TIME = 3 * LEAVE_TIME
+"""Seconds that leaving a server without lines may take even where all else is cancelled: it gets
+:data:`LEAVE_TIME` for a reply that is due, for its farewell, and for its end."""
+
 LIST_GAP = 0.1
 """Seconds without a line after which a list is complete: nothing marks its end."""
 
@@ -296,7 +300,7 @@ async def open_client(
     *,
     dialect: Dialect = STANDARD,
     framing: Framing = "line",
-    timeout: float | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 (of each reply: no scope of the caller's is)
     connect_retry: float = 0.0,
     on_waiting: Callable[[], None] | None = None,
 ) -> AsyncGenerator[Client, None]:
@@ -317,7 +321,7 @@ async def open_client(
       CannotConnect: nobody answers there.
       TooSlow: connecting took longer than `timeout`.
     """
-    stream = await connect(host, port, timeout=timeout, retry=connect_retry)
+    stream = await connect(host, port, patience=timeout, retry=connect_retry)
     async with stream:
         if framing == "line":
             yield Client(stream, dialect, (host, port), timeout=timeout)
@@ -330,4 +334,5 @@ async def open_client(
             try:
                 yield client
             finally:
-                await client.part()
+                with trio.move_on_after(PARTING_TIME, shield=True):
+                    await client.part()

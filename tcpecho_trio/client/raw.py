@@ -137,6 +137,7 @@ class RawClient(Client):
         self._on_waiting = on_waiting
         self._words = _words_of(dialect)
         self._spoken = False  # something has been said to the server
+        self._has_answered = False  # ever
         self._answered = True  # what was said last has its answer
         self._left = False  # the leaving word has been said
         self._unsent: list[bytes] = []  # pieces that wait for the answers to those before
@@ -236,6 +237,7 @@ class RawClient(Client):
                 data = await self._receive_or_wait()
             self._ended = not data
             if self._spoken:
+                self._has_answered = self._has_answered or bool(data)
                 self._buffer += data
             else:
                 self._take_greeting(data)
@@ -250,9 +252,14 @@ class RawClient(Client):
             self._notice_at = float("inf")
             return data
         self._notice_at = float("inf")
-        if self._on_waiting is not None and not self._greeted:
+        if self._on_waiting is not None and not self._met:
             self._on_waiting()
         return await self.receive()
+
+    @property
+    def _met(self) -> bool:
+        """Whether the server has ever said anything."""
+        return self._has_answered or bool(self.greeting or self._greeted)
 
     def _take_greeting(self, data: bytes) -> None:
         """Keep what is said before the first message where it can be looked at."""
@@ -272,7 +279,7 @@ class RawClient(Client):
         if word is None:
             word = next(iter(self.dialect.leaving_words), None)
         async with self._turn:
-            if self._due:
+            if self._due and self._met:  # else it has not even accepted us, and will not now
                 with trio.move_on_after(LEAVE_TIME), suppress(ServerLeft):
                     await self._hear_what_is_due()
             if not self._ended:

@@ -305,10 +305,11 @@ class RawClient(Client):
         Leaves if nobody has, and reads to the end so that closing sends no reset.
         """
         with suppress(TcpEchoError):  # it is gone: nothing is left to be polite to
-            if self._left:
+            if self._cut_short:
+                await self.end_input()
+            if self._left or self._cut_short:
                 await self._read_to_end()
-            elif not (self._ended or self._cut_short):
+            elif not self._ended:
                 await self.leave()
             if not self._ended:
                 await self.end_input()
-                await self._read_to_end()

@@ -130,26 +130,25 @@ async def test_a_blank_message_is_refused_here(soon: None) -> None:
 
 @pytest.mark.parametrize("how", ["nothing said", "an error", "left already"])
 async def test_however_the_block_ends_the_server_hears_the_word_and_no_reset(how: str) -> None:
-    with OldServer(leaving={"DESCONEXION": "Conexión cerrada"}) as server:
-        with suppress(ZeroDivisionError):
-            async with open_client("127.0.0.1", server.port, framing="raw") as client:
-                if how == "left already":
-                    await client.ask("DESCONEXION")
-                    await client.leave()
-                elif how == "an error":
-                    assert await client.ask("hola") == "HOLA"
-                    raise ZeroDivisionError
+    bidding = {"DESCONEXION": "Conexión cerrada"}
+    with OldServer(leaving=bidding) as server, suppress(ZeroDivisionError):
+        async with open_client("127.0.0.1", server.port, framing="raw") as client:
+            if how == "left already":
+                await client.ask("DESCONEXION")
+                await client.leave()
+            elif how == "an error":
+                assert await client.ask("hola") == "HOLA"
+                raise ZeroDivisionError
     assert server.endings == ["left"]
     assert server.chunks[-1] == b"DESCONEXION"
 
 
 async def test_a_cancelled_block_leaves_politely_too() -> None:
-    with OldServer() as server:
-        with trio.CancelScope() as scope:
-            async with open_client("127.0.0.1", server.port, framing="raw") as client:
-                assert await client.ask("hola") == "HOLA"
-                scope.cancel()
-                await trio.sleep_forever()
+    with OldServer() as server, trio.CancelScope() as scope:
+        async with open_client("127.0.0.1", server.port, framing="raw") as client:
+            assert await client.ask("hola") == "HOLA"
+            scope.cancel()
+            await trio.sleep_forever()
     assert server.endings == ["left"]
 
 

@@ -92,8 +92,10 @@ async def _relay(client: Client, options: ClientOptions, texts: Texts) -> None:
     waiting = [f"{message}\n".encode("utf-8", "surrogateescape") for message in options.messages]
 
     async def next_message() -> bytes:
+        if not waiting:
+            return b""  # without a checkpoint: a server that closes now has had everything
         await trio.lowlevel.checkpoint()
-        return waiting.pop(0) if waiting else b""
+        return waiting.pop(0)
 
     with standard_output() as sink:
         if options.messages:

@@ -278,6 +278,7 @@ class RawClient(Client):
         """
         if word is None:
             word = next(iter(self.dialect.leaving_words), None)
+        self._on_waiting = None  # nobody waits for anything any more
         async with self._turn:
             if self._due and self._met:  # else it has not even accepted us, and will not now
                 with trio.move_on_after(LEAVE_TIME), suppress(ServerLeft):

@@ -17,6 +17,10 @@ from tcpecho_trio.client.ledger import Ledger
 from tcpecho_trio.display import MAX_SHOWN, shown
 from tcpecho_trio.errors import ConnectionLost, ServerLeft, TcpEchoError
 
+END_TIME = 0.05
+"""Seconds in which the input may show that it was at its end, when the server has closed before
+anybody had looked: what is there already is seen in far less."""
+
 Source = Callable[[], Awaitable[bytes]]
 """Returns the next bytes to send; empty at the end."""
 
@@ -46,7 +50,7 @@ async def relay(
     failures: list[TcpEchoError | OSError] = []
     ledger = Ledger(client.dialect)
     watch = _Patience(patience)
-    sent_all = False
+    sent_all = between_chunks = False
 
     async def receive(sending: trio.CancelScope) -> None:
         try:
@@ -66,10 +70,13 @@ async def relay(
         nursery.start_soon(receive, sending)
         with sending:
             try:
+                between_chunks = True
                 while data := await source():
+                    between_chunks = False
                     ledger.send(data)
                     watch.begin()
                     await client.send(data)
+                    between_chunks = True
                 sent_all = True
                 watch.begin()
                 await client.end_input()
@@ -80,6 +87,9 @@ async def relay(
                 nursery.cancel_scope.cancel()
     if failures:
         raise failures[0]
+    if between_chunks and not sent_all and not ledger.leaves:
+        with trio.move_on_after(END_TIME):
+            sent_all = not await source()
     if not sent_all and not ledger.leaves:
         raise ServerLeft("client_input_lost")
     if ledger.lost:

@@ -74,16 +74,15 @@ def test_seed_003_answers_its_salutation_and_nothing_to_a_blank_message() -> Non
     def reply(text: str) -> str:
         return "HOLA CLIENTE" if text == "hola servidor" else text.strip().upper()
 
-    with OldServer(reply=reply) as server:
-        with at_terminal(*start(server)) as screen:
-            screen.expect_exact("Ingresa un mensaje: ")
-            screen.sendline("   ")
-            screen.expect_exact("un mensaje en blanco no recibe respuesta")
-            screen.expect_exact("Ingresa un mensaje: ")
-            screen.sendline("hola servidor")
-            screen.expect_exact("Respuesta del servidor: HOLA CLIENTE\r\n")
-            screen.sendline("DESCONEXION")
-            assert exit_code(screen) == 0
+    with OldServer(reply=reply) as server, at_terminal(*start(server)) as screen:
+        screen.expect_exact("Ingresa un mensaje: ")
+        screen.sendline("   ")
+        screen.expect_exact("un mensaje en blanco no recibe respuesta")
+        screen.expect_exact("Ingresa un mensaje: ")
+        screen.sendline("hola servidor")
+        screen.expect_exact("Respuesta del servidor: HOLA CLIENTE\r\n")
+        screen.sendline("DESCONEXION")
+        assert exit_code(screen) == 0
     assert server.chunks == [b"hola servidor", b"DESCONEXION"]
 
 
@@ -98,19 +97,18 @@ def test_seed_004_says_a_farewell() -> None:
 
 
 def test_a_person_is_told_that_they_wait_for_their_turn_and_ctrl_c_leaves() -> None:
-    with OldServer() as server:
-        with at_terminal(*start(server)) as first:
-            first.expect_exact("Ingresa un mensaje: ")
-            first.sendline("hola")
-            first.expect_exact("HOLA\r\n")
-            with at_terminal(*start(server)) as second:
-                second.expect_exact("Ingresa un mensaje: ")
-                second.sendline("segundo")
-                second.expect_exact("Esperando turno")
-                first.sendline("DESCONEXION")
-                assert exit_code(first) == 0
-                second.expect_exact("Respuesta del servidor: SEGUNDO\r\n")
-                second.sendintr()
-                second.expect_exact("Solicitando desconexión")
-                second.expect(pexpect.EOF)
+    with OldServer() as server, at_terminal(*start(server)) as first:
+        first.expect_exact("Ingresa un mensaje: ")
+        first.sendline("hola")
+        first.expect_exact("HOLA\r\n")
+        with at_terminal(*start(server)) as second:
+            second.expect_exact("Ingresa un mensaje: ")
+            second.sendline("segundo")
+            second.expect_exact("Esperando turno")
+            first.sendline("DESCONEXION")
+            assert exit_code(first) == 0
+            second.expect_exact("Respuesta del servidor: SEGUNDO\r\n")
+            second.sendintr()
+            second.expect_exact("Solicitando desconexión")
+            second.expect(pexpect.EOF)
     assert server.endings == ["left", "left"]

@@ -129,7 +129,7 @@ def main() -> None:
         if options.pipe:
             compare_pipes(options.rounds, options.megabytes)
         if options.start:
-            compare_starts(max(10, options.rounds))  # short ones: they can be many
+            compare_starts(2 * options.rounds)  # they are short
         return
     descriptors = measures.raise_descriptor_limit()
 

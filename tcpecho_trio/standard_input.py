@@ -25,8 +25,8 @@ import trio
 CHUNK = 65536
 """Bytes asked for in one read: what a Linux pipe holds (pipe(7))."""
 
-FILE_CHUNK = 262_144
-"""Bytes asked for in one read of a regular file: nothing is gained by more."""
+FILE_CHUNK = 131_072
+"""Bytes asked for in one read of a regular file: measured, less and more are both slower."""
 
 MAX_LINE = 65536
 """Bytes of one line; a longer one is cut there. Nobody types as much (a terminal's line ends

@@ -79,7 +79,6 @@ def _main(argv: Sequence[str] | None) -> int:
             arguments,
             # What a shell completes is a command of one word: the console script.
             prog_name="tcpecho-trio" if completing else "python -m tcpecho_trio",
-            complete_var=COMPLETE,
             standalone_mode=False,
         )
     except click.exceptions.NoArgsIsHelpError as error:

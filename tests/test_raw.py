@@ -228,6 +228,31 @@ async def test_after_a_cancelled_ask_the_next_one_gets_its_own_reply(
         nursery.cancel_scope.cancel()
 
 
+async def test_the_leaving_word_waits_for_a_reply_that_is_due(autojump_clock: MockClock) -> None:
+    client, server = await raw_pair(ADMIN)
+    answered = False
+
+    async def answer() -> None:
+        nonlocal answered
+        for message, reply in ((b"hola", b"HOLA"), (b"adios", b"ADIOS")):
+            assert await server.receive_some() == message
+            with trio.move_on_after(1):  # nothing else is said meanwhile
+                raise AssertionError(await server.receive_some())
+            await server.send_all(reply)
+        answered = True
+        assert await server.receive_some() == b"APAGAR"
+        await server.send_eof()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        assert await client.ask("hola") == "HOLA"
+        with trio.move_on_after(0.5):
+            await client.ask("adios")
+        assert not answered
+        await client.part()
+        assert answered
+
+
 async def test_what_came_late_is_not_taken_for_the_next_reply(autojump_clock: MockClock) -> None:
     client, server = await raw_pair(ADMIN)
 

@@ -17,11 +17,12 @@ import platform
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
-from benchmarks import measures, report
-from benchmarks.servers import HERE, Server, available, ours
+from benchmarks import clients, measures, report
+from benchmarks.servers import HERE, Running, Server, available, ours
 
 OURS = "tcpecho_trio"
 PLOTTED = ["10×32 B", "100×64 B", "pipelined 10×64 B×100", "bulk 1×64 KiB×4"]
@@ -37,11 +38,24 @@ COLUMNS = {
 }
 """The README's table: heading → measure and figure."""
 
-Measure = Callable[[Server], dict[str, float]]
+
+class Named(Protocol):
+    """A candidate: a server, or a client."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the tables."""
+
+
+Candidate = TypeVar("Candidate", bound=Named)
 
 
 def rounds_of(
-    title: str, measure: Measure, servers: list[Server], rounds: int, leading: str
+    title: str,
+    measure: Callable[[Candidate], dict[str, float]],
+    servers: Sequence[Candidate],
+    rounds: int,
+    leading: str,
 ) -> dict[str, dict[str, float]]:
     """Medians of every figure of every server, and the ratios of the leading figure."""
     samples: dict[str, list[dict[str, float]]] = defaultdict(list)
@@ -65,6 +79,37 @@ def rounds_of(
     return rows
 
 
+def compare_pipes(rounds: int, megabytes: int) -> None:
+    """Print the pipe comparison: this client and the others that are installed."""
+    for way in clients.WAYS:
+        with clients.text(way, megabytes) as file:
+            rows = rounds_of(
+                f"{way}, {megabytes} MB",
+                lambda client, way=way, file=file: clients.pipe(client, way, file),  # type: ignore[misc]
+                clients.piping(),
+                rounds,
+                "seconds",
+            )
+        figures = ["seconds", "cpu_seconds", "MB_per_second", "MiB"]
+        title = f"client in a pipe, {way}, {megabytes} MB"
+        print(report.table(title, rows, "tcpecho_trio", figures), end="\n\n", flush=True)
+
+
+def compare_starts(rounds: int) -> None:
+    """Print what a client takes from nothing to its first reply, and what Trio takes of that."""
+    with Running(Server("", ours("--quiet")), measures.SERVER_PROCESSOR) as server:
+        for figure in ("cpu_ms", "wall_ms"):
+            rows = rounds_of(
+                f"start ({figure})",
+                lambda client: clients.start(client, server.port),
+                clients.starting(),
+                rounds,
+                figure,
+            )
+            first = next(iter(rows))
+            print(report.table(f"start, {figure}", rows, first, [figure]), end="\n\n", flush=True)
+
+
 def main() -> None:
     """Measure what the options ask for, print tables, write JSON and SVG."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -75,8 +120,17 @@ def main() -> None:
     parser.add_argument(
         "--only", choices=["messages", "connections", "newcomers", "memory", "narration"]
     )
+    parser.add_argument("--pipe", action="store_true", help="only the client in a pipe")
+    parser.add_argument("--megabytes", type=int, default=500, help="how much goes through a pipe")
+    parser.add_argument("--start", action="store_true", help="only the client's start")
     parser.add_argument("--out", type=Path, default=HERE / "results")
     options = parser.parse_args()
+    if options.pipe or options.start:  # printed, and not among the servers' results
+        if options.pipe:
+            compare_pipes(options.rounds, options.megabytes)
+        if options.start:
+            compare_starts(2 * options.rounds)  # they are short
+        return
     descriptors = measures.raise_descriptor_limit()
 
     servers = available(

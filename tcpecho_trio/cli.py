@@ -7,19 +7,19 @@ on stderr, and never as a traceback unless they are our bug.
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import click
-import trio
 
 from tcpecho_trio import __version__
 from tcpecho_trio.dialects import DIALECTS
-from tcpecho_trio.errors import TcpEchoError
+from tcpecho_trio.errors import MessageRefused, TcpEchoError
 from tcpecho_trio.option_types import (
     FILE,
     PORTS,
@@ -37,18 +37,36 @@ from tcpecho_trio.translated import translated_group
 # The server and the client are imported by the command that runs them: a one-shot client
 # should not pay for a server.
 
+COMPLETE = "_TCPECHO_TRIO_COMPLETE"
+"""The environment variable by which click's scripts for bash, zsh and fish ask for completions,
+named after the console script (its manual, "Shell Completion")."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
+    # What is imported from here on stays: looking through it for garbage, again and again while
+    # it grows, is a tenth of the time that a one-shot client takes.
+    gc.disable()
+    try:
+        return _main(argv)
+    finally:
+        gc.enable()
+
+
+def _main(argv: Sequence[str] | None) -> int:
     _open_standard_descriptors()
     arguments = list(sys.argv[1:] if argv is None else argv)
     texts = LANGUAGES[_language(arguments)]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # no letter may end the program
+    completing = COMPLETE in os.environ
     try:
         result: int | None = build_cli(texts).main(
-            arguments, prog_name="python -m tcpecho_trio", standalone_mode=False
+            arguments,
+            # What a shell completes is a command of one word: the console script.
+            prog_name="tcpecho-trio" if completing else "python -m tcpecho_trio",
+            standalone_mode=False,
         )
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
@@ -66,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except TcpEchoError as error:
         _complain(texts, error.told(texts))
-        return 1
+        return 2 if isinstance(error, MessageRefused) else 1
     return result or 0
 
 
@@ -223,13 +241,41 @@ def build_cli(texts: Texts) -> click.Group:
     @click.option(
         *("-m", "--message"), type=Message(), multiple=True, metavar="TEXT", help=texts.cli_message
     )
-    def client(host: str, port: int, dialect: str, message: tuple[str, ...]) -> None:
+    @click.option(
+        "--framing",
+        type=click.Choice(["line", "raw"]),
+        default="line",
+        help=texts.cli_framing,
+    )
+    @click.option("--timeout", type=Seconds(0, min_open=True), help=texts.cli_timeout)
+    @click.option("--connect-retry", type=Seconds(0), default=0.0, help=texts.cli_connect_retry)
+    @click.option("--json", "as_json", is_flag=True, help=texts.cli_json)
+    def client(
+        host: str,
+        port: int,
+        dialect: str,
+        message: tuple[str, ...],
+        framing: Literal["line", "raw"],
+        timeout: float | None,
+        connect_retry: float,
+        as_json: bool,
+    ) -> None:
         if any("\n" in one for one in message):
             raise click.BadParameter(texts.cli_one_line, param_hint="-m")
 
-        from tcpecho_trio.client_process import run_client
+        from tcpecho_trio.client_process import ClientOptions, run_client
 
-        _run(run_client(host, port, DIALECTS[dialect], texts, messages=message))
+        options = ClientOptions(
+            host=host,
+            port=port,
+            dialect=DIALECTS[dialect],
+            framing=framing,
+            timeout=timeout,
+            connect_retry=connect_retry,
+            messages=message,
+            as_json=as_json,
+        )
+        _run(run_client(options, texts))
 
     @cli.command(help=texts.cli_about_demo)
     @lang
@@ -248,10 +294,13 @@ def _given(context: click.Context, option: str) -> bool:
 
 def _run(main: Coroutine[Any, Any, Any]) -> Any:
     """Run to the end; unwrap the group that nurseries put around what has one cause."""
+    import trio  # as late as the rest: completing a word in a shell has to be quick
 
     async def body() -> Any:
         return await main
 
+    gc.freeze()
+    gc.enable()
     try:
         return trio.run(body)
     except (KeyboardInterrupt, BaseExceptionGroup) as error:

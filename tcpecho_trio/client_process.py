@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import click
 import trio
 
 from tcpecho_trio.addresses import format_address
-from tcpecho_trio.client import Client, open_client
-from tcpecho_trio.client.prompt import Conversation
-from tcpecho_trio.client.stream import DescriptorSink, Sink, TerminalSink, relay
+from tcpecho_trio.client import Client, Framing, open_client
+from tcpecho_trio.client.stream import Sink, TerminalSink, relay
 from tcpecho_trio.client.terminal import PlainTerminal, Terminal
-from tcpecho_trio.dialects import Dialect
-from tcpecho_trio.errors import LocalFailure, TcpEchoError
+from tcpecho_trio.dialects import STANDARD, Dialect
+from tcpecho_trio.errors import LocalFailure, MessageRefused, TcpEchoError
 from tcpecho_trio.standard_input import Input, LineReader
+from tcpecho_trio.standard_output import Output
 from tcpecho_trio.texts import Texts
 
 DUMB = ("", "dumb", "unknown")
@@ -29,46 +32,124 @@ DUMB = ("", "dumb", "unknown")
 EXTRA = ("prompt_toolkit", "platformdirs")
 """What the extra ``client`` installs, and the terminal's editor needs."""
 
+PROGRESS_STEPS = 200
+"""How often the bar is drawn anew at most: twice for each hundredth."""
 
-async def run_client(
-    host: str, port: int, dialect: Dialect, texts: Texts, *, messages: Sequence[str]
-) -> None:
+
+@dataclass(frozen=True, kw_only=True)
+class ClientOptions:
+    """What the command line says about a client.
+
+    Args:
+      host, port, dialect, framing, timeout, connect_retry: as for
+        :func:`~tcpecho_trio.client.open_client`.
+      messages: to be sent instead of standard input.
+      as_json: replies are told as JSON, one object a line.
+    """
+
+    host: str = "localhost"
+    port: int = 5000
+    dialect: Dialect = STANDARD
+    framing: Framing = "line"
+    timeout: float | None = None
+    connect_retry: float = 0.0
+    messages: Sequence[str] = ()
+    as_json: bool = False
+
+
+async def run_client(options: ClientOptions, texts: Texts) -> None:
     """Send the messages; without any, talk to the person at the terminal, or be a pipe.
 
     Raises:
+      MessageRefused: one of the messages cannot be sent; then none is.
       TcpEchoError: no connection, or it was lost; or standard input or output failed.
       BrokenPipeError: whoever read our output has left.
     """
-    async with open_client(host, port, dialect=dialect) as client:
+    if options.framing == "raw":
+        from tcpecho_trio.client.raw import check
+
+        for message in options.messages:
+            check(message, options.dialect)
+    async with open_client(
+        options.host,
+        options.port,
+        dialect=options.dialect,
+        framing=options.framing,
+        timeout=options.timeout,
+        connect_retry=options.connect_retry,
+        on_waiting=lambda: click.echo(texts.client_turn, err=True),
+    ) as client:
         try:
-            if messages:
-                await _ask(client, messages)
-            elif os.isatty(0):
-                address = format_address((host, port))
+            if not options.messages and os.isatty(0) and not options.as_json:
+                address = format_address((options.host, options.port))
                 _write(texts.client_connected.format(address=address) + "\n")
                 await _converse(client, texts)
+            elif options.as_json or options.framing == "raw":
+                await _ask_each(client, options, texts)
             else:
-                with Input(0) as piped:
-                    await relay(client, piped.read_chunk, _standard_output())
+                await _relay(client, options, texts)
         except BrokenPipeError:
             raise
         except OSError as error:
             raise LocalFailure.because(error) from error
 
 
-async def _ask(client: Client, messages: Sequence[str]) -> None:
-    """Each message to the server, and its replies to standard output."""
-    waiting = [f"{message}\n".encode("utf-8", "surrogateescape") for message in messages]
+async def _relay(client: Client, options: ClientOptions, texts: Texts) -> None:
+    """Messages or standard input to the server, and what it says to standard output."""
+    waiting = [f"{message}\n".encode("utf-8", "surrogateescape") for message in options.messages]
 
     async def next_message() -> bytes:
+        if not waiting:
+            return b""  # without a checkpoint: a server that closes now has had everything
         await trio.lowlevel.checkpoint()
-        return waiting.pop(0) if waiting else b""
+        return waiting.pop(0)
 
-    await relay(client, next_message, _standard_output())
+    with standard_output() as sink:
+        if options.messages:
+            await relay(client, next_message, sink, patience=options.timeout)
+            return
+        with Input(0) as piped, progress(texts) as moved:
+
+            async def next_chunk() -> bytes:
+                data = await piped.read_chunk()
+                moved(len(data))
+                return data
+
+            await relay(client, next_chunk, sink, patience=options.timeout)
+
+
+async def _ask_each(client: Client, options: ClientOptions, texts: Texts) -> None:
+    """Each message or line of standard input to the server, one at a time."""
+    from tcpecho_trio.client import script
+
+    told = script.as_json if options.as_json else script.as_line
+
+    def refused(number: int, error: MessageRefused) -> None:
+        skipped = texts.client_skipped.format(number=number, reason=error.told(texts))
+        click.echo(skipped, err=True)
+
+    waiting = list(options.messages)
+
+    async def next_message() -> str | None:
+        await trio.lowlevel.checkpoint()
+        return waiting.pop(0) if waiting else None
+
+    with standard_output() as sink:
+
+        async def tell(sent: str, received: str, milliseconds: float) -> None:
+            await sink(told(sent, received, milliseconds))
+
+        if waiting:
+            await script.ask_each(client, next_message, tell, refused)
+        else:
+            with Input(0) as piped:
+                await script.ask_each(client, LineReader(piped).read_line, tell, refused)
 
 
 async def _converse(client: Client, texts: Texts) -> None:
     """A person at a terminal; Ctrl-C leaves, a second one at once."""
+    from tcpecho_trio.client.prompt import Conversation
+
     failure: TcpEchoError | OSError | None = None
 
     async def obey_signals(
@@ -136,9 +217,47 @@ def _terminal(client: Client, texts: Texts) -> Iterator[Terminal]:
         yield PlainTerminal(LineReader(typed).read_line, _write)
 
 
-def _standard_output() -> Sink:
-    """Byte for byte into a file or a pipe; readable and harmless on a terminal."""
-    return TerminalSink(_write) if os.isatty(1) else DescriptorSink(1)
+@contextmanager
+def standard_output() -> Iterator[Sink]:
+    """Replies to descriptor 1.
+
+    A person sees them line by line, readable and harmless. A file or a pipe gets every byte as
+    it is, in blocks as large as they come: nothing is held back, and a reader that is slow gets
+    larger ones.
+    """
+    if os.isatty(1):
+        yield TerminalSink(_write)
+        return
+    with Output(1) as output:
+        yield output.write
+
+
+@contextmanager
+def progress(texts: Texts) -> Iterator[Callable[[int], None]]:
+    """A progress bar on the terminal, if a file is sent and nothing else is shown there.
+
+    Yields:
+      Takes the number of bytes that have been moved since the last time.
+    """
+    size = _bytes_left(0)
+    if not size or not os.isatty(2) or (os.isatty(1) and os.path.sameopenfile(1, 2)):
+        yield lambda _: None
+        return
+    with click.progressbar(
+        length=size,
+        label=texts.client_progress,
+        file=sys.stderr,
+        update_min_steps=max(1, size // PROGRESS_STEPS),
+    ) as bar:
+        yield bar.update
+
+
+def _bytes_left(fd: int) -> int:
+    """How much of a regular file is still to be read; 0 for anything else."""
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        return 0
+    return max(0, found.st_size - os.lseek(fd, 0, os.SEEK_CUR))
 
 
 def _write(text: str) -> None:

@@ -6,7 +6,12 @@
     ├── CannotRead        a certificate or key cannot be used: check the file
     ├── CannotListen      the server could not open its port: choose another one
     ├── CannotConnect     nobody answers there: start the server, check host and port
-    ├── ConnectionLost    the conversation broke, or the server left: connect again
+    ├── ConnectionLost    the conversation broke: connect again
+    │   └── ServerLeft    the server closed it, and something was still due: look at its console
+    ├── TooSlow           no connection, or no reply, in the time allowed: allow more
+    ├── ClientBusy        two tasks sent, or listened, at once: use ask(), which takes turns
+    ├── ClientClosed      it was closed, or a cancelled send cut a message: open another one
+    ├── MessageRefused    this text cannot be sent as one message (a ValueError, too): change it
     └── LocalFailure      standard input or output failed: free the disk, check the redirection
 
 Foreign errors (``OSError``, trio's) are translated where they enter, ``raise … from``, so
@@ -96,6 +101,26 @@ class CannotConnect(TcpEchoError):
 
 class ConnectionLost(TcpEchoError):
     """The server closed the connection, or it broke, while something was still due."""
+
+
+class ServerLeft(ConnectionLost):
+    """The server closed the connection while something was still due: the end of the stream."""
+
+
+class TooSlow(TcpEchoError):
+    """No connection, or no reply, within the time that the caller allowed."""
+
+
+class ClientBusy(TcpEchoError):
+    """Two tasks at once sent, or listened: what each of them gets would be chance."""
+
+
+class ClientClosed(TcpEchoError):
+    """The client was closed, or half of a message is on the wire: it cannot go on."""
+
+
+class MessageRefused(TcpEchoError, ValueError):
+    """The text cannot be sent as one message; nothing of it has been sent."""
 
 
 class LocalFailure(TcpEchoError):

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 
-@dataclass(frozen=True, kw_only=True)
+# eq and repr would have code generated for every field, at each start of the program.
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Texts:
     """Every line that is said on a console, in one language."""
 
@@ -100,6 +101,9 @@ class Texts:
     client_input_lost: str
     client_replies_lost: str
     client_interrupted: str
+    client_turn: str
+    client_progress: str
+    client_skipped: str
 
     # The demo.
     demo_server: str
@@ -121,6 +125,14 @@ class Texts:
     cannot_connect: str
     connection_broke: str
     local_failure: str
+    connect_too_slow: str
+    reply_too_slow: str
+    client_busy: str
+    client_closed: str
+    client_cut_short: str
+    message_with_line_feed: str
+    message_blank: str
+    message_without_pieces: str
 
     # The command line.
     cli_about: str
@@ -159,6 +171,10 @@ class Texts:
     cli_portable: str
     cli_message: str
     cli_one_line: str
+    cli_framing: str
+    cli_timeout: str
+    cli_json: str
+    cli_connect_retry: str
     cli_version: str
     cli_help: str
     cli_usage: str
@@ -254,10 +270,18 @@ SPANISH = Texts(
     client_hint="↑ repite · Ctrl-D sale",
     client_hint_words="Palabras: {words} · Tab completa · ↑ repite · Ctrl-D sale",
     client_leaving="Solicitando desconexión del servidor...",
-    client_server_gone="El servidor cerró la conexión.",
-    client_input_lost="El servidor cerró la conexión antes de recibir toda la entrada.",
-    client_replies_lost="El servidor cerró la conexión sin responder a todo.",
+    client_server_gone="El servidor cerró la conexión. Mira su consola, o conéctate otra vez.",
+    client_input_lost=(
+        "El servidor cerró la conexión antes de recibir toda la entrada."
+        " Mira su consola, o envíala otra vez."
+    ),
+    client_replies_lost=(
+        "El servidor cerró la conexión sin responder a todo. Mira su consola, o envíalo otra vez."
+    ),
     client_interrupted="Interrumpido.",
+    client_turn="Esperando turno: el servidor atiende ahora a otro cliente (Ctrl-C para salir)...",
+    client_progress="Enviando",
+    client_skipped="Línea {number} sin enviar: {reason}",
     demo_server="servidor",
     demo_client="cliente",
     demo_first="1. MENSAJE ESTÁNDAR",
@@ -282,8 +306,29 @@ SPANISH = Texts(
         " ¿Está encendido el servidor? python -m tcpecho_trio serve --port {port}"
     ),
     cannot_connect="no se puede conectar a {address}: {reason}. Revisa --host y --port.",
-    connection_broke="la conexión con {address} se cortó: {reason}.",
+    connection_broke="la conexión con {address} se cortó: {reason}. Conéctate otra vez.",
     local_failure="no se puede leer la entrada o escribir la salida: {reason}.",
+    connect_too_slow=(
+        "{address} no contesta en {seconds:g} s."
+        " Revisa --host y --port, o espera más: --timeout, --connect-retry."
+    ),
+    reply_too_slow=(
+        "{address} no responde en {seconds:g} s. ¿Atiende a otro cliente? Espera más: --timeout."
+    ),
+    client_busy="dos tareas usan el cliente a la vez: usa ask(), que las atiende por turno.",
+    client_closed="el cliente ya está cerrado: abre otro con open_client().",
+    client_cut_short=(
+        "un envío cancelado dejó medio mensaje en la conexión: abre otra con open_client()."
+    ),
+    message_with_line_feed="un mensaje es una sola línea: envía varias, de una en una.",
+    message_blank=(
+        "un mensaje en blanco no recibe respuesta de los servidores antiguos"
+        " (--framing raw): escribe algo."
+    ),
+    message_without_pieces=(
+        "un mensaje largo se corta cada {limit} bytes, y aquí quedaría un trozo en blanco"
+        " o igual a una orden (--framing raw): acórtalo."
+    ),
     cli_about=(
         "Servidor TCP que responde en MAYÚSCULAS y cierra con DESCONEXION, y su cliente.\n\n"
         "Cada opción también se lee del entorno: TCPECHO_SERVE_PORT, TCPECHO_CLIENT_HOST..."
@@ -297,7 +342,7 @@ SPANISH = Texts(
         "Conversa con un servidor.\n\n"
         "En una terminal pide mensajes; en una tubería envía la entrada y escribe las respuestas;"
         " con -m hace una pregunta y termina.\n\n"
-        "Código de salida: 0 bien, 1 no se pudo conectar o se cortó, 2 mal uso."
+        "Código de salida: 0 bien, 1 no se pudo conectar, se cortó o tardó demasiado, 2 mal uso."
     ),
     cli_about_demo="Muestra las dos pruebas manuales del ejercicio.",
     cli_host="Dirección en la que escucha.",
@@ -332,6 +377,10 @@ SPANISH = Texts(
     cli_portable="Sin la vía rápida de Linux; sirve lo mismo, más despacio.",
     cli_message="Envía este mensaje, escribe la respuesta y termina. Se puede repetir.",
     cli_one_line="un mensaje es una sola línea; repite -m para enviar varias",
+    cli_framing="Un mensaje por línea, o por envío (para servidores antiguos).",
+    cli_timeout="Segundos para conectar, y otra vez para cada respuesta.",
+    cli_json="Un objeto JSON por respuesta: sent, received, milliseconds.",
+    cli_connect_retry="Segundos que se insiste mientras el servidor arranca.",
     cli_version="Muestra la versión y termina.",
     cli_help="Muestra esta ayuda y termina.",
     cli_usage="Uso: ",
@@ -417,10 +466,19 @@ ENGLISH = Texts(
     client_hint="↑ repeats · Ctrl-D leaves",
     client_hint_words="Words: {words} · Tab completes · ↑ repeats · Ctrl-D leaves",
     client_leaving="Asking the server to disconnect...",
-    client_server_gone="The server closed the connection.",
-    client_input_lost="The server closed the connection before it had all of the input.",
-    client_replies_lost="The server closed the connection without answering everything.",
+    client_server_gone="The server closed the connection. Look at its console, or connect again.",
+    client_input_lost=(
+        "The server closed the connection before it had all of the input."
+        " Look at its console, or send it again."
+    ),
+    client_replies_lost=(
+        "The server closed the connection without answering everything."
+        " Look at its console, or send it again."
+    ),
     client_interrupted="Interrupted.",
+    client_turn="Waiting for our turn: the server is serving somebody else (Ctrl-C to leave)...",
+    client_progress="Sending",
+    client_skipped="Line {number} not sent: {reason}",
     demo_server="server",
     demo_client="client",
     demo_first="1. STANDARD MESSAGE",
@@ -444,8 +502,31 @@ ENGLISH = Texts(
         " Is the server running? python -m tcpecho_trio serve --port {port}"
     ),
     cannot_connect="cannot connect to {address}: {reason}. Check --host and --port.",
-    connection_broke="the connection to {address} broke: {reason}.",
+    connection_broke="the connection to {address} broke: {reason}. Connect again.",
     local_failure="cannot read the input or write the output: {reason}.",
+    connect_too_slow=(
+        "{address} does not answer within {seconds:g} s."
+        " Check --host and --port, or wait longer: --timeout, --connect-retry."
+    ),
+    reply_too_slow=(
+        "{address} does not reply within {seconds:g} s."
+        " Is it serving somebody else? Wait longer: --timeout."
+    ),
+    client_busy="two tasks use the client at once: use ask(), which takes them in turn.",
+    client_closed="the client is closed: open another one with open_client().",
+    client_cut_short=(
+        "a cancelled send left half a message on the wire: open another one with open_client()."
+    ),
+    message_with_line_feed=(
+        "a message is one line and cannot hold a line feed: send several, one by one."
+    ),
+    message_blank=(
+        "a blank message gets no reply from an old server (--framing raw): type something."
+    ),
+    message_without_pieces=(
+        "a long message is cut every {limit} bytes, and here a piece would be blank"
+        " or equal to a command (--framing raw): shorten it."
+    ),
     cli_about=(
         "A TCP server that answers in UPPER CASE and closes on DESCONEXION, and its client.\n\n"
         "Every option is read from the environment too: TCPECHO_SERVE_PORT, TCPECHO_CLIENT_HOST..."
@@ -457,7 +538,7 @@ ENGLISH = Texts(
     cli_about_client=(
         "Talk to a server.\n\nAt a terminal it asks for messages; in a pipe it sends its input and"
         " writes the replies; with -m it asks once and ends.\n\n"
-        "Exit code: 0 done, 1 could not connect or the connection broke, 2 wrong usage."
+        "Exit code: 0 done, 1 could not connect, connection broken or too slow, 2 wrong usage."
     ),
     cli_about_demo="Show the exercise's two manual tests.",
     cli_host="Address to listen on.",
@@ -492,6 +573,10 @@ ENGLISH = Texts(
     cli_portable="Without the Linux fast path; serves the same, more slowly.",
     cli_message="Send this message, write the reply and end. Can be repeated.",
     cli_one_line="a message is one line; repeat -m to send several",
+    cli_framing="A message a line, or a message a send (for old servers).",
+    cli_timeout="Seconds for connecting, and again for each reply.",
+    cli_json="One JSON object a reply: sent, received, milliseconds.",
+    cli_connect_retry="Seconds to keep trying while the server is starting.",
     cli_version="Show the version and exit.",
     cli_help="Show this message and exit.",
     cli_usage="Usage: ",

@@ -39,3 +39,21 @@ def test_a_short_run_writes_tables_json_and_a_plot(tmp_path: Path, only: str) ->
     if only == "messages":
         assert list(results) == ["10×32 B", "10×32 ñ"]
         assert (tmp_path / "cpu.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.skipif(
+    not shutil.which("taskset") or not usable >= PROCESSORS,
+    reason="needs Linux and two processors",
+)
+def test_the_client_is_compared_in_a_pipe_and_at_its_start() -> None:
+    short = ["--pipe", "--megabytes", "1", "--start", "--rounds", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *short], capture_output=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    told = done.stdout.decode()
+    assert told.count("tcpecho_trio  ") == 3
+    for name in ("pipe → pipe", "import trio", "client -m hola", "MB_per_second"):
+        assert name in told
+    for name in ("ncat", "socat"):
+        assert (name in told) == (shutil.which(name) is not None)

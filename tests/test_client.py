@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from trio.testing import MockClock, memory_stream_pair
+from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 
-from tcpecho_trio.client import LEAVE_TIME, Client, open_client
+from tcpecho_trio.client import LEAVE_TIME, LIST_GAP, Client, open_client
 from tcpecho_trio.dialects import ADMIN, ECHO, SALUTATION, STANDARD, Dialect
-from tcpecho_trio.errors import CannotConnect, ConnectionLost
+from tcpecho_trio.errors import (
+    CannotConnect,
+    ClientBusy,
+    ClientClosed,
+    ConnectionLost,
+    TcpEchoError,
+    TooSlow,
+)
 from tcpecho_trio.server import Settings
+from tcpecho_trio.texts import LANGUAGES
 from tests.protocol_inputs import cuts
 from tests.running import running_server
 
@@ -180,3 +192,177 @@ async def test_a_reset_is_an_error_of_ours() -> None:
             await client.hear()
         with pytest.raises(ConnectionLost):
             await client.end_input()
+
+
+async def upper_case(stream: trio.StapledStream) -> None:  # type: ignore[type-arg]
+    """A server that takes a second for every message."""
+    rest = b""
+    while data := await stream.receive_some():
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            await trio.sleep(1)
+            if line == b"LISTAR":
+                await stream.send_all(b"Clientes conectados:\na:1\n")
+                await trio.sleep(LIST_GAP / 2)
+                await stream.send_all(b"b:2\n")
+            else:
+                await stream.send_all(line.upper() + b"\n")
+
+
+async def test_a_cancelled_ask_does_not_leave_its_reply_to_the_next(
+    autojump_clock: MockClock,
+) -> None:
+    async with against(upper_case) as client:
+        for late in ("uno", "dos"):
+            with trio.move_on_after(0.5) as impatient:
+                await client.ask(late)
+            assert impatient.cancelled_caught
+        assert await client.ask("tres") == "TRES"
+
+
+async def test_nor_does_a_cancelled_list_leave_its_lines(autojump_clock: MockClock) -> None:
+    for moment in (0.5, 1 + LIST_GAP / 4, 1 + LIST_GAP):  # before it, in its middle, at its end
+        async with against(upper_case, replace(ADMIN, greeting="")) as client:
+            with trio.move_on_after(moment) as impatient:
+                await client.ask("LISTAR")
+            assert impatient.cancelled_caught
+            assert await client.ask("hola") == "HOLA"
+
+
+async def test_tasks_that_ask_at_once_take_turns(autojump_clock: MockClock) -> None:
+    async with against(upper_case) as client, trio.open_nursery() as nursery:
+
+        async def ask(text: str) -> None:
+            assert await client.ask(text) == text.upper()
+
+        for number in range(20):
+            nursery.start_soon(ask, f"mensaje {number}")
+
+
+async def test_a_reply_that_takes_too_long_is_an_error_of_ours(autojump_clock: MockClock) -> None:
+    ours, theirs = memory_stream_pair()
+    client = Client(ours, STANDARD, ("double", 1), timeout=0.5)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(upper_case, theirs)
+        with pytest.raises(TooSlow, match=r"double:1 does not reply within 0\.5 s") as caught:
+            await client.ask("hola")
+        assert isinstance(caught.value.__cause__, trio.TooSlowError)
+        client.timeout = 3  # a second for the reply that is late, and one for its own
+        assert await client.ask("adios") == "ADIOS"
+        nursery.cancel_scope.cancel()
+
+
+async def test_after_a_send_that_was_cut_short_nothing_can_be_said() -> None:
+    ours, _ = lockstep_stream_pair()  # it sends only as fast as somebody receives
+    client = Client(ours, STANDARD, ("double", 1))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.ask, "hola")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    with pytest.raises(ClientClosed, match="half a message"):
+        await client.ask("hola")
+
+
+async def test_an_ask_that_was_cancelled_before_it_began_has_done_nothing() -> None:
+    async with running_server() as server, open_client("127.0.0.1", server.port) as client:
+        with trio.move_on_after(0):
+            await client.ask("nunca")
+        assert await client.ask("hola") == "HOLA"
+
+
+async def test_two_tasks_that_listen_or_send_at_once_are_told() -> None:
+    ours, _ = lockstep_stream_pair()
+    client = Client(ours, STANDARD, ("double", 1))
+    first: tuple[Callable[[], Awaitable[object]], ...] = (client.hear, partial(client.say, "a"))
+    for use in first:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(use)
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(ClientBusy) as caught:
+                await use()
+            assert isinstance(caught.value.__cause__, trio.BusyResourceError)
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_client_whose_block_has_ended_says_so() -> None:
+    async with running_server() as server:
+        async with open_client("127.0.0.1", server.port) as client:
+            pass
+        for use in (client.ask("hola"), client.hear(), client.end_input()):
+            with pytest.raises(ClientClosed) as caught:
+                await use
+            assert isinstance(caught.value.__cause__, trio.ClosedResourceError)
+
+
+async def test_a_server_that_is_starting_is_waited_for() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))  # bound, and not listening yet: refused
+        port = reserved.getsockname()[1]
+        with pytest.raises(CannotConnect):
+            async with open_client("127.0.0.1", port, connect_retry=0.01):
+                pass
+        async with trio.open_nursery() as nursery:
+
+            async def listen_when_refused() -> None:
+                await refused.wait()
+                reserved.listen()
+
+            refused = trio.Event()
+            connecting = trio.open_tcp_stream
+
+            async def connect(*where: Any) -> trio.SocketStream:
+                try:
+                    return await connecting(*where)
+                finally:
+                    refused.set()
+
+            nursery.start_soon(listen_when_refused)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("trio.open_tcp_stream", connect)
+                async with open_client("127.0.0.1", port, connect_retry=30):
+                    pass
+
+
+@pytest.mark.parametrize("trouble", [socket.gaierror(-3, "try again"), None])
+async def test_connecting_is_tried_for_as_long_as_it_was_said(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, trouble: OSError | None
+) -> None:
+    attempts: list[float] = []
+
+    async def connect(*_: object) -> trio.SocketStream:
+        attempts.append(trio.current_time())
+        if trouble is not None:
+            raise trouble
+        await trio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    monkeypatch.setattr("trio.open_tcp_stream", connect)
+    start = trio.current_time()
+    with pytest.raises(CannotConnect if trouble else TooSlow):
+        async with open_client(connect_retry=10, timeout=3):
+            pass
+    assert trio.current_time() - start == pytest.approx(10, abs=3)
+    assert len(attempts) == (14 if trouble else 4)
+
+
+async def test_a_name_that_can_never_be_one_is_not_tried_again() -> None:
+    with pytest.raises(CannotConnect, match="cannot be found"):
+        async with open_client("a..b", connect_retry=1000):
+            pass
+
+
+SAYING_WHAT_TO_DO = (
+    *("client_server_gone", "client_input_lost", "client_replies_lost", "connection_broke"),
+    *("connect_too_slow", "reply_too_slow", "connection_refused", "unknown_host"),
+    *("client_busy", "client_closed", "client_cut_short"),
+    *("message_with_line_feed", "message_blank", "message_without_pieces"),
+)
+
+
+def test_every_error_of_ours_has_a_line_in_both_languages_that_says_what_to_do() -> None:
+    details = dict.fromkeys(("address", "host", "port", "reason", "seconds", "limit"), 1)
+    for message in SAYING_WHAT_TO_DO:
+        for texts in LANGUAGES.values():
+            line = TcpEchoError(message, **details).told(texts)
+            assert "\n" not in line
+            assert re.search(r"[.:?] \S", line), line  # what happened, and then what to do

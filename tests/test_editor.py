@@ -193,7 +193,7 @@ def test_a_server_that_leaves_while_one_types() -> None:
         assert client.end() == 1
         assert client.lines[-2:] == [
             f"{PROMPT} half a mes",
-            "Error: El servidor cerró la conexión.",
+            "Error: El servidor cerró la conexión. Mira su consola, o conéctate otra vez.",
         ]
 
 
@@ -427,5 +427,5 @@ def test_no_editor_is_loaded_where_nobody_types(server: ServerProcess) -> None:
     for options, typed in ((["-m", "hola"], b""), ([], b"hola\n")):
         done = subprocess.run([*command, *options], input=typed, capture_output=True, check=True)
         assert done.stdout == b"HOLA\n"
-        assert b"tcpecho_trio.client.prompt" in done.stderr
+        assert b"tcpecho_trio.client.stream" in done.stderr
         assert b"prompt_toolkit" not in done.stderr

@@ -6,10 +6,12 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import MockClock, memory_stream_pair
 
-from tcpecho_trio.client import open_client
+from tcpecho_trio.client import Client, open_client
 from tcpecho_trio.client.stream import Sink, Source, TerminalSink, relay
-from tcpecho_trio.errors import ConnectionLost
+from tcpecho_trio.dialects import STANDARD
+from tcpecho_trio.errors import ConnectionLost, TooSlow
 from tests.naive_model import upper
 from tests.running import Running, running_server
 
@@ -70,6 +72,61 @@ async def test_a_server_that_leaves_before_the_input_ends_is_an_error() -> None:
         with pytest.raises(ConnectionLost) as caught:
             await through(server, endless)
         assert caught.value.message == "client_input_lost"
+
+
+async def test_a_server_that_closes_with_its_last_reply_has_answered_everything() -> None:
+    ours, theirs = memory_stream_pair()
+    client = Client(ours, STANDARD, ("double", 1))
+    closed = trio.Event()
+    chunks = [b"hola\n", b""]
+
+    async def source() -> bytes:
+        if not chunks[0]:
+            await closed.wait()  # its end is seen only after the server has closed
+        return chunks.pop(0)
+
+    async def server() -> None:
+        assert await theirs.receive_some() == b"hola\n"
+        await theirs.send_all(b"HOLA\n")
+        await theirs.send_eof()
+        await trio.testing.wait_all_tasks_blocked()
+        closed.set()
+
+    collected, sink = collector()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server)
+        await relay(client, source, sink)
+    assert collected == b"HOLA\n"
+
+
+async def test_a_time_limit_is_for_replies_and_not_for_the_sink(
+    autojump_clock: MockClock,
+) -> None:
+    ours, theirs = memory_stream_pair()
+    client = Client(ours, STANDARD, ("double", 1), timeout=2)
+
+    async def server() -> None:
+        for _ in range(3):
+            await theirs.receive_some()
+            await trio.sleep(1)
+            await theirs.send_all(b"HOLA\n")
+        await theirs.receive_some()
+        await trio.sleep(3)
+
+    async def slow_source() -> bytes:
+        await trio.sleep(10)
+        return b"hola\n"
+
+    async def slow_sink(_: bytes) -> None:
+        await trio.sleep(5)
+
+    start = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server)
+        with pytest.raises(TooSlow):
+            await relay(client, slow_source, slow_sink, patience=2)
+        assert trio.current_time() - start == pytest.approx(40 + 2)  # the fourth message's
+        nursery.cancel_scope.cancel()
 
 
 async def test_after_a_leaving_word_the_server_may_leave() -> None:

@@ -5,28 +5,56 @@
     async with open_client("localhost", 5000) as client:
         reply = await client.ask("hola")
 
-It speaks as a line client: a message ends in LF, and so does its reply. One task at a time
-may send, and one may receive.
+It speaks as a line client: a message ends in LF, and so does its reply. For servers that know
+no lines there is :class:`tcpecho_trio.client.raw.RawClient`, with the same methods.
+
+:meth:`Client.ask` may be used by any number of tasks at once (they take turns), and may be
+cancelled (the late reply is never taken for the next one's). Of the methods below it one task at
+a time may send, and one may listen. Whatever goes wrong is an error of
+:mod:`tcpecho_trio.errors`; none of Trio's comes out.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import math
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Literal
 
 import trio
 
 from tcpecho_trio.addresses import format_address
+from tcpecho_trio.client.connect import connect
 from tcpecho_trio.dialects import STANDARD, Action, Command, Dialect
-from tcpecho_trio.errors import CannotConnect, ConnectionLost
+from tcpecho_trio.errors import (
+    ClientBusy,
+    ClientClosed,
+    ConnectionLost,
+    MessageRefused,
+    ServerLeft,
+    TcpEchoError,
+    TooSlow,
+)
 
-__all__ = ["Client", "open_client"]
+__all__ = ["Client", "Framing", "open_client"]
 
-RECEIVE_SIZE = 65536
-"""Bytes asked for in one receive."""
+Framing = Literal["line", "raw"]
+"""What ends a message: an LF, or the end of a ``send()``."""
+
+TRIO_ERRORS = (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError)
+"""What a stream of Trio's raises; none of them leaves this package."""
+
+RECEIVE_SIZE = 131_072
+"""Bytes asked for in one receive. Trio's share of one is as long as copying some 50 KiB takes, so
+less is slower; more no longer fits a processor's cache beside what else moves through it."""
 
 LEAVE_TIME = 2.0
 """Seconds that the server gets to say farewell and close: as long as it lingers for us."""
+
+PARTING_TIME = 3 * LEAVE_TIME
+"""Seconds that leaving a server without lines may take even where all else is cancelled: it gets
+:data:`LEAVE_TIME` for a reply that is due, for its farewell, and for its end."""
 
 LIST_GAP = 0.1
 """Seconds without a line after which a list is complete: nothing marks its end."""
@@ -39,43 +67,96 @@ class Client:
       stream: the connection.
       dialect: which words the server obeys, and whether it greets.
       address: the server as the user named it, host and port, for messages.
+      timeout: seconds that :meth:`ask` waits for one reply; None for as long as it takes.
     """
 
+    lists_are_lines = True
+    """Whether a list comes as several lines, so that :meth:`ask` has to gather them."""
+
     def __init__(
-        self, stream: trio.abc.HalfCloseableStream, dialect: Dialect, address: tuple[str, int]
+        self,
+        stream: trio.abc.HalfCloseableStream,
+        dialect: Dialect,
+        address: tuple[str, int],
+        *,
+        timeout: float | None = None,
     ) -> None:
         self.dialect = dialect
         self.address = address
+        self.timeout = timeout
         self._stream = stream
         self._buffer = bytearray()
         self._scanned = 0  # buffer[:scanned] has no LF: never look twice
         self._greeting = dialect.greeting.encode()  # still expected
         self._greeted = b""  # how much of it has come
         self._ended = False
+        self._cut_short = False  # a cancelled send: nobody knows how much of it is on its way
+        self._turn = trio.Lock()  # one ask() at a time; a fair one: first come, first served
+        # Replies that an ask() still has to hear, and whether each is a list. A cancelled ask()
+        # leaves its own here, for the next one to hear and throw away; of a list, as much as
+        # has been heard of it.
+        self._due: deque[bool] = deque()
+        self._heard: list[str] = []
 
     async def ask(self, text: str) -> str:
         """Send one message, return its reply without the line's end.
 
-        A list (LISTAR in the ``admin`` dialect) is returned as its lines, joined by LF.
+        A list (LISTAR in the ``admin`` dialect) is returned as its lines, joined by LF. Several
+        tasks may ask at once: they take turns. Cancelled while it waits for the reply, it leaves
+        the client as good as new; cancelled while the message is being sent, it leaves half a
+        message on the wire, and whatever is sent next raises :exc:`ClientClosed`.
 
         Raises:
-          ValueError: the text holds a line feed, so it would be two messages.
-          ConnectionLost: the server closed the connection, or it broke.
+          MessageRefused: the text cannot be one message (it holds a line feed); a ValueError.
+          TooSlow: no reply within the client's `timeout`. The next ask() is not affected.
+          ServerLeft: the server closed the connection.
+          ConnectionLost: it broke.
+          ClientClosed: after the end of the block, or after a cancelled send.
         """
-        await self.say(text)
-        reply = await self.hear()
-        if reply is None:
-            raise ConnectionLost("client_server_gone")
-        lines = [reply]
-        command = self.command_in(text)
-        while command is not None and command.action is Action.LIST:
-            line = None
-            with trio.move_on_after(LIST_GAP):
-                line = await self.hear()
+        async with self._turn:
+            with self._reply_in_time():
+                while self._due:
+                    await self._next_reply()
+                await self._before_asking()
+                await self.say(text)
+                command = self.command_in(text)
+                lists = command is not None and command.action is Action.LIST
+                self._due.append(lists and self.lists_are_lines)
+                return await self._next_reply()
+
+    @contextmanager
+    def _reply_in_time(self) -> Iterator[None]:
+        try:
+            with trio.fail_after(math.inf if self.timeout is None else self.timeout):
+                yield
+        except trio.TooSlowError as error:
+            raise self.too_slow() from error
+
+    def too_slow(self) -> TooSlow:
+        """The error that says that the server took longer than the client's `timeout`."""
+        address = format_address(self.address)
+        return TooSlow("reply_too_slow", address=address, seconds=self.timeout)
+
+    async def _before_asking(self) -> None:
+        """What has to be done before a message can have a reply: nothing, with lines."""
+
+    async def _next_reply(self) -> str:
+        """The reply that is due next. Cancelled, it goes on later where it was."""
+        if not self._heard:
+            line = await self.hear()
             if line is None:
+                raise ServerLeft("client_server_gone")
+            self._heard.append(line)
+        while self._due[0]:
+            more = None
+            with trio.move_on_after(LIST_GAP):
+                more = await self.hear()
+            if more is None:
                 break
-            lines.append(line)
-        return "\n".join(lines)
+            self._heard.append(more)
+        reply, self._heard = "\n".join(self._heard), []
+        self._due.popleft()
+        return reply
 
     async def leave(self, word: str | None = None) -> str:
         """Send a leaving word (by default the dialect's gentlest), return the farewell.
@@ -101,15 +182,23 @@ class Client:
         """The command that the server will take this message for, if any."""
         return self.dialect.command_in(text.encode("utf-8", "surrogateescape"))
 
+    def check(self, text: str) -> None:
+        """See whether the text can be sent as one message.
+
+        Raises:
+          MessageRefused: it holds a line feed, so it would be two.
+        """
+        if "\n" in text:
+            raise MessageRefused("message_with_line_feed")
+
     async def say(self, text: str) -> None:
         """Send one message, and do not wait for its reply.
 
         Raises:
-          ValueError: the text holds a line feed.
-          ConnectionLost: the connection broke.
+          MessageRefused: as :meth:`check`; nothing has been sent.
+          ConnectionLost, ClientBusy, ClientClosed: as :meth:`send`.
         """
-        if "\n" in text:
-            raise ValueError("a message is one line: it cannot hold a line feed")
+        self.check(text)
         await self.send(text.encode("utf-8", "surrogateescape") + b"\n")
 
     async def hear(self) -> str | None:
@@ -141,23 +230,36 @@ class Client:
 
         Raises:
           ConnectionLost: the connection broke.
+          ClientBusy: another task is sending.
+          ClientClosed: after the end of the block, or after a send that was cancelled: nobody
+            knows how much of it went out.
         """
+        await trio.lowlevel.checkpoint_if_cancelled()  # before anything has gone out
+        if self._cut_short:
+            raise ClientClosed("client_cut_short")
         try:
             await self._stream.send_all(data)
-        except trio.BrokenResourceError as error:
-            raise self._broken(error) from error
+        except trio.Cancelled:
+            self._cut_short = True
+            raise
+        except TRIO_ERRORS as error:
+            raise self._ours(error) from error
 
     async def receive(self) -> bytes:
         """Some bytes as they come, without the dialect's greeting; empty at the end.
 
+        Cancelling it loses nothing.
+
         Raises:
           ConnectionLost: the connection broke.
+          ClientBusy: another task is listening.
+          ClientClosed: after the end of the block.
         """
         while True:
             try:
                 data = await self._stream.receive_some(RECEIVE_SIZE)
-            except trio.BrokenResourceError as error:
-                raise self._broken(error) from error
+            except TRIO_ERRORS as error:
+                raise self._ours(error) from error
             text = self._without_greeting(data) if self._greeting else bytes(data)
             if text is not None:
                 return text
@@ -175,14 +277,19 @@ class Client:
         """Half-close: the server answers what it has, then closes.
 
         Raises:
-          ConnectionLost: the connection broke.
+          ConnectionLost, ClientBusy, ClientClosed: as :meth:`send`.
         """
         try:
             await self._stream.send_eof()
-        except trio.BrokenResourceError as error:
-            raise self._broken(error) from error
+        except TRIO_ERRORS as error:
+            raise self._ours(error) from error
 
-    def _broken(self, error: trio.BrokenResourceError) -> ConnectionLost:
+    def _ours(self, error: Exception) -> TcpEchoError:
+        """The border: what Trio raised goes in, what this package raises comes out."""
+        if isinstance(error, trio.BusyResourceError):
+            return ClientBusy("client_busy")
+        if isinstance(error, trio.ClosedResourceError):
+            return ClientClosed("client_closed")
         cause = error.__cause__
         reason = (cause.strerror if isinstance(cause, OSError) else None) or str(error)
         address = format_address(self.address)
@@ -191,16 +298,44 @@ class Client:
 
 @asynccontextmanager
 async def open_client(
-    host: str = "localhost", port: int = 5000, *, dialect: Dialect = STANDARD
+    host: str = "localhost",
+    port: int = 5000,
+    *,
+    dialect: Dialect = STANDARD,
+    framing: Framing = "line",
+    timeout: float | None = None,  # noqa: ASYNC109 (of each reply: no scope of the caller's is)
+    connect_retry: float = 0.0,
+    on_waiting: Callable[[], None] | None = None,
 ) -> AsyncGenerator[Client, None]:
     """Connect to a server; the connection is closed at the end of the block.
 
+    Args:
+      host: a name or an address.
+      port: the port.
+      dialect: which words the server obeys, and whether it greets.
+      framing: ``"raw"`` for a server that knows no lines: the block then ends by saying the
+        dialect's leaving word and reading to the end (:class:`~tcpecho_trio.client.raw.RawClient`).
+      timeout: seconds for connecting, and again for each :meth:`Client.ask`; None for no limit.
+      connect_retry: seconds to keep trying while the server is starting.
+      on_waiting: called when a ``"raw"`` server has taken the connection but serves somebody
+        else first, as those that serve one client at a time do.
+
     Raises:
       CannotConnect: nobody answers there.
+      TooSlow: connecting took longer than `timeout`.
     """
-    try:
-        stream = await trio.open_tcp_stream(host, port)
-    except (OSError, UnicodeError) as error:
-        raise CannotConnect.because(error, host, port) from error
+    stream = await connect(host, port, patience=timeout, retry=connect_retry)
     async with stream:
-        yield Client(stream, dialect, (host, port))
+        if framing == "line":
+            yield Client(stream, dialect, (host, port), timeout=timeout)
+        else:
+            from tcpecho_trio.client.raw import RawClient
+
+            client = RawClient(
+                stream, dialect, (host, port), timeout=timeout, on_waiting=on_waiting
+            )
+            try:
+                yield client
+            finally:
+                with trio.move_on_after(PARTING_TIME, shield=True):
+                    await client.part()

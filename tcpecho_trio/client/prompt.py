@@ -12,7 +12,7 @@ from tcpecho_trio.client import LEAVE_TIME, LIST_GAP, Client
 from tcpecho_trio.client.terminal import Terminal
 from tcpecho_trio.dialects import SHUTDOWN_REFUSED, Action
 from tcpecho_trio.display import shown
-from tcpecho_trio.errors import ConnectionLost
+from tcpecho_trio.errors import ConnectionLost, MessageRefused
 from tcpecho_trio.texts import Texts
 
 
@@ -66,6 +66,12 @@ class Conversation:
                 line = next(iter(self._client.dialect.leaving_words), None)
                 if line is None:
                     return
+            try:
+                self._client.check(line)
+            except MessageRefused as error:  # said here, and nothing sent
+                reason = error.told(self._texts)
+                self._terminal.write(f"{self._texts.error.format(message=reason)}\n")
+                continue
             command = self._client.command_in(line)
             self._leaving = command is not None and command.leaves
             self._listing = command is not None and command.action is Action.LIST

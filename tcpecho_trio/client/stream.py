@@ -7,14 +7,19 @@ replies nobody reads yet can never stall the input that it waits for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 
 import trio
 
 from tcpecho_trio.client import Client
+from tcpecho_trio.client.ledger import Ledger
 from tcpecho_trio.display import MAX_SHOWN, shown
-from tcpecho_trio.errors import ConnectionLost
-from tcpecho_trio.standard_output import write_all
+from tcpecho_trio.errors import ConnectionLost, ServerLeft, TcpEchoError
+
+END_TIME = 0.05
+"""Seconds in which the input may show that it was at its end, when the server has closed before
+anybody had looked: what is there already is seen in far less."""
 
 Source = Callable[[], Awaitable[bytes]]
 """Returns the next bytes to send; empty at the end."""
@@ -23,41 +28,40 @@ Sink = Callable[[bytes], Awaitable[None]]
 """Takes bytes that were received; empty at the end."""
 
 
-class _Messages:
-    """Counts the messages in a stream: its lines, the last of which may lack its end."""
-
-    def __init__(self) -> None:
-        self._ended = 0
-        self._open = False
-
-    def add(self, data: bytes) -> None:
-        self._ended += data.count(b"\n")
-        self._open = not data.endswith(b"\n")
-
-    def __len__(self) -> int:
-        return self._ended + self._open
-
-
-async def relay(client: Client, source: Source, sink: Sink) -> None:
+async def relay(
+    client: Client, source: Source, sink: Sink, *, patience: float | None = None
+) -> None:
     """Send all that the source has, give all that comes back to the sink.
 
+    Args:
+      client: the connection, with lines as its framing.
+      source: where the input comes from; it may be slow.
+      sink: where the replies go; it may be slow, too.
+      patience: seconds without a byte from the server while it owes a reply, or its end, after
+        which it is given up. None for no limit. Time that the sink takes is not counted.
+
     Raises:
-      ConnectionLost: the connection broke; or the server closed it before it had all of the
-        input, or with fewer replies than messages (a last leaving word needs none).
+      ServerLeft: the server closed before it had all of the input, or with fewer replies than
+        messages (a last leaving word needs none).
+      ConnectionLost: the connection broke.
+      TooSlow: the server took longer than `patience`.
       OSError: from the source or the sink.
     """
-    failures: list[ConnectionLost | OSError] = []
-    sent, received = _Messages(), _Messages()
-    sent_all = False
-    tail = b""  # the end of what was sent, long enough to hold a leaving word and its ends
+    failures: list[TcpEchoError | OSError] = []
+    ledger = Ledger(client.dialect)
+    watch = _Patience(patience)
+    sent_all = between_chunks = False
 
     async def receive(sending: trio.CancelScope) -> None:
         try:
-            while data := await client.receive():
-                received.add(data)
+            while data := await watch.wait(client.receive):
+                ledger.hear(data)
                 await sink(data)
+                watch.renew(owed=sent_all or ledger.owed)
             await sink(b"")
-        except (ConnectionLost, OSError) as error:
+        except trio.TooSlowError:
+            failures.append(client.too_slow())
+        except (TcpEchoError, OSError) as error:
             failures.append(error)
         sending.cancel()
 
@@ -66,11 +70,15 @@ async def relay(client: Client, source: Source, sink: Sink) -> None:
         nursery.start_soon(receive, sending)
         with sending:
             try:
+                between_chunks = True
                 while data := await source():
-                    tail = (tail + data)[-client.dialect.longest - 3 :]
-                    sent.add(data)
+                    between_chunks = False
+                    ledger.send(data)
+                    watch.begin()
                     await client.send(data)
+                    between_chunks = True
                 sent_all = True
+                watch.begin()
                 await client.end_input()
             except ConnectionLost:
                 pass  # what the server had to say before it left is still coming in
@@ -79,30 +87,49 @@ async def relay(client: Client, source: Source, sink: Sink) -> None:
                 nursery.cancel_scope.cancel()
     if failures:
         raise failures[0]
-    leaves = _leaves(client, tail)
-    if not sent_all and not leaves:
-        raise ConnectionLost("client_input_lost")
-    if len(received) < len(sent) - leaves:
-        raise ConnectionLost("client_replies_lost")
+    if between_chunks and not sent_all and not ledger.leaves:
+        with trio.move_on_after(END_TIME):
+            sent_all = not await source()
+    if not sent_all and not ledger.leaves:
+        raise ServerLeft("client_input_lost")
+    if ledger.lost:
+        raise ServerLeft("client_replies_lost")
 
 
-def _leaves(client: Client, tail: bytes) -> bool:
-    """Whether the last line of what was sent asked the server to close."""
-    last = tail.removesuffix(b"\n").rpartition(b"\n")[2]
-    command = client.dialect.command_in(last)
-    return command is not None and command.leaves
+class _Patience:
+    """How long the server may still be silent.
 
+    It starts when the server comes to owe something, starts again with every byte, and stops
+    when nothing is owed.
+    """
 
-class DescriptorSink:
-    """Writes bytes as they are, in a thread: a full pipe must not stop the sending."""
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = math.inf if seconds is None else seconds
+        self._deadline = math.inf
+        self._waiting: trio.CancelScope | None = None
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def begin(self) -> None:
+        """The server owes something from now on, if it did not before."""
+        if self._deadline == math.inf:
+            self._deadline = trio.current_time() + self._seconds
+            if self._waiting is not None:
+                self._waiting.deadline = self._deadline
 
-    async def __call__(self, data: bytes) -> None:
-        """Write it all; a cancellation abandons the thread, which ends with the process."""
-        if data:
-            await trio.to_thread.run_sync(write_all, self._fd, data, abandon_on_cancel=True)
+    def renew(self, *, owed: bool) -> None:
+        """Something came."""
+        self._deadline = trio.current_time() + self._seconds if owed else math.inf
+
+    async def wait(self, receive: Callable[[], Awaitable[bytes]]) -> bytes:
+        """What comes in time.
+
+        Raises:
+          trio.TooSlowError: nothing did.
+        """
+        if self._seconds == math.inf:  # a scope for every receive would cost what it does
+            return await receive()
+        with trio.CancelScope(deadline=self._deadline) as self._waiting:
+            return await receive()
+        raise trio.TooSlowError
 
 
 class TerminalSink:

@@ -1,0 +1,316 @@
+r"""A client for servers that know no lines: a message is one ``send()``, a reply one pause.
+
+So are most servers that have been written for the exercise. Nothing marks the end of what they
+say, so time has to: a reply is what comes until the server has been quiet for :data:`GAP`. The
+rest of this module is good manners, because each of these has stopped such a server:
+
+- it reads 1024 bytes at a time and decodes them at once: a longer message goes in pieces
+  (:func:`pieces`), cut between characters, and each waits for its answer;
+- a newline makes ``DESCONEXION\n`` another message than ``DESCONEXION``: none is sent;
+- a blank message may get no answer at all: it is refused here;
+- a reset or a bare end of input kills it or makes it spin: one leaves by the leaving word
+  alone, reads to the end, and only then closes.
+
+A greeting is not a reply. The dialect's own is known by its text, whenever it comes; any other
+is what is said before the first message. A server that serves one client at a time lets the
+others connect and leaves them waiting: that is told (`on_waiting`), and borne.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import trio
+
+from tcpecho_trio.client import LEAVE_TIME, Client
+from tcpecho_trio.dialects import Dialect
+from tcpecho_trio.errors import ClientBusy, MessageRefused, ServerLeft, TcpEchoError
+
+PIECE = 1024
+"""Bytes in one send at most: what these servers ask for in one ``recv()``."""
+
+GAP = 0.1
+"""Seconds of quiet that end a reply. They answer with one send, so its segments follow each
+other in far less; and to a person a tenth of a second is at once."""
+
+GREETING_TIME = 0.2
+"""Seconds that a server whose greeting is not known may take for one before the first
+message. It greets as it accepts, so either at once or when our turn comes."""
+
+STRAY_TIME = 0.001
+"""Seconds to pick up what came after a reply seemed complete. It need only be more than
+nothing: what has arrived is taken at once, but a scope that is over before it begins takes
+nothing."""
+
+TURN_NOTICE = 1.0
+"""Seconds without any word from the server after which it is said that we wait for our turn:
+a server that is ours to talk to answers in milliseconds."""
+
+
+def pieces(data: bytes, words: frozenset[bytes] = frozenset()) -> list[bytes]:
+    """The message in pieces of at most :data:`PIECE` bytes, cut between UTF-8 characters.
+
+    No piece is blank (it might never be answered) and none is a command by itself: where a cut
+    would make one, it is made elsewhere.
+
+    Args:
+      data: the message, not empty.
+      words: what must not stand alone, upper-cased.
+
+    Raises:
+      MessageRefused: there is no such cut.
+    """
+    cut: list[bytes] = []
+    while len(data) > PIECE:
+        for end in _borders(data):
+            rest = data[end : end + PIECE]
+            if _sound(data[:end], words) and _sound(rest, words):
+                break
+        else:
+            raise MessageRefused("message_without_pieces", limit=PIECE)
+        cut.append(data[:end])
+        data = data[end:]
+    return [*cut, data]
+
+
+def _borders(data: bytes) -> Iterator[int]:
+    """Where the first piece may end, the longest first: not before a continuation byte.
+
+    After three of those in a row it is no UTF-8, and may be cut anywhere (RFC 3629 §3).
+    """
+    for end in range(PIECE, 0, -1):
+        if data[end] & 0xC0 != 0x80 or all(b & 0xC0 == 0x80 for b in data[max(0, end - 3) : end]):
+            yield end
+
+
+def _sound(piece: bytes, words: frozenset[bytes]) -> bool:
+    bare = piece.decode("utf-8", "replace").strip()
+    return bool(bare) and bare.upper().encode() not in words
+
+
+def check(text: str, dialect: Dialect) -> None:
+    """See whether a server that knows no lines can be sent this text as one message.
+
+    Raises:
+      MessageRefused: it is nothing but blanks, or cannot be cut.
+    """
+    if not text.strip():
+        raise MessageRefused("message_blank")
+    pieces(text.encode("utf-8", "surrogateescape"), _words_of(dialect))
+
+
+def _words_of(dialect: Dialect) -> frozenset[bytes]:
+    return frozenset(word.upper() for word in dialect.words)
+
+
+class RawClient(Client):
+    """A conversation with a server that knows no lines; used like any :class:`Client`.
+
+    What a conversation at a terminal needs to know: one task may say while another hears all
+    the time. What the server says before the first message is its greeting, kept in `greeting`,
+    and not heard as a reply. A reply is heard whole, line feeds and all, :data:`GAP` after its
+    last byte. A long message goes out piece by piece **while its reply is being heard**, so
+    somebody has to hear. A message must not be said before the one before it is answered, except
+    a leaving word. :meth:`Client.check` tells beforehand which text would be refused. After a
+    leaving word many of these servers close without a farewell: :meth:`hear` then returns None.
+
+    Args:
+      stream, dialect, address, timeout: as for :class:`Client`.
+      on_waiting: called once when the server has not said a word :data:`TURN_NOTICE` seconds
+        after the first message; nobody stops waiting for that.
+    """
+
+    lists_are_lines = False  # a list comes as one reply
+
+    def __init__(
+        self,
+        stream: trio.abc.HalfCloseableStream,
+        dialect: Dialect,
+        address: tuple[str, int],
+        *,
+        timeout: float | None = None,
+        on_waiting: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(stream, dialect, address, timeout=timeout)
+        self.greeting = ""
+        self._on_waiting = on_waiting
+        self._words = _words_of(dialect)
+        self._spoken = False  # something has been said to the server
+        self._has_answered = False  # ever
+        self._answered = True  # what was said last has its answer
+        self._left = False  # the leaving word has been said
+        self._unsent: list[bytes] = []  # pieces that wait for the answers to those before
+        self._reply = b""  # the answers to the pieces so far
+        self._notice_at = float("inf")
+        self._first_wait: trio.CancelScope | None = None  # for anything at all from the server
+
+    def check(self, text: str) -> None:
+        """See whether the text can be sent as one message.
+
+        Raises:
+          MessageRefused: it holds a line feed, or nothing but blanks, or cannot be cut.
+        """
+        super().check(text)
+        check(text, self.dialect)
+
+    async def ask(self, text: str) -> str:
+        """Send one message, return its reply; to a leaving word the farewell, maybe empty.
+
+        Otherwise as :meth:`Client.ask`.
+        """
+        command = self.command_in(text)
+        if command is not None and command.leaves:
+            return await self.leave(text)
+        return await super().ask(text)
+
+    async def _before_asking(self) -> None:
+        """Take what the server says unasked: it is no reply to what will be asked now."""
+        unknown = not (self._spoken or self.greeting or self.dialect.greeting)
+        if not self._ended:
+            with trio.move_on_after(GREETING_TIME if unknown else STRAY_TIME):
+                while data := await self.receive():
+                    self._take_greeting(data)
+                self._ended = True
+        self._buffer.clear()
+        if self._ended:
+            raise ServerLeft("client_server_gone")
+
+    async def say(self, text: str) -> None:
+        """Send one message without anything around it, and do not wait for its reply.
+
+        Raises:
+          MessageRefused: as :meth:`check`; nothing has been sent.
+          ClientBusy: the message before it has no answer yet, or another task is sending.
+          ConnectionLost, ClientClosed: as :meth:`Client.send`.
+        """
+        self.check(text)
+        command = self.command_in(text)
+        leaves = command is not None and command.leaves
+        if command is not None:  # exactly the word: with blanks it would be another message
+            text = text.rstrip(" \t\r")
+        if leaves:
+            self._unsent.clear()
+        elif not self._answered:
+            raise ClientBusy("client_busy")
+        first, *self._unsent = pieces(text.encode("utf-8", "surrogateescape"), self._words)
+        if not self._spoken:
+            self._notice_at = trio.current_time() + TURN_NOTICE
+            if self._first_wait is not None:
+                self._first_wait.deadline = self._notice_at
+        self._spoken, self._answered, self._left = True, False, leaves
+        await self.send(first)
+
+    async def hear(self) -> str | None:
+        """The next reply, without a newline at its end; None when the server has closed.
+
+        Cancelling it loses nothing.
+
+        Raises:
+          ConnectionLost, ClientBusy, ClientClosed: as :meth:`Client.receive`.
+        """
+        while True:
+            if self._unsent and self._answered:
+                await self.send(self._unsent[0])
+                del self._unsent[0]  # only now: a cancelled send of nothing is made up for
+                self._answered = False
+            answer = await self._hear_answer()
+            self._reply += answer
+            self._answered = True
+            if not (answer and self._unsent):
+                break
+        reply, self._reply = self._reply, b""
+        if not reply:
+            return None
+        return reply.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
+
+    async def _hear_answer(self) -> bytes:
+        """What the server says until it is quiet for a while; empty at the end."""
+        while not self._ended:
+            data = None
+            if self._buffer:
+                with trio.move_on_after(GAP):
+                    data = await self.receive()
+                if data is None:
+                    break
+            else:
+                data = await self._receive_or_wait()
+            self._ended = not data
+            if self._spoken:
+                self._has_answered = self._has_answered or bool(data)
+                self._buffer += data
+            else:
+                self._take_greeting(data)
+        answer = bytes(self._buffer)
+        self._buffer.clear()
+        return answer
+
+    async def _receive_or_wait(self) -> bytes:
+        """The first bytes of an answer; tell once if the server is long about its first word."""
+        with trio.CancelScope(deadline=self._notice_at) as self._first_wait:
+            data = await self.receive()
+            self._notice_at = float("inf")
+            return data
+        self._notice_at = float("inf")
+        if self._on_waiting is not None and not self._met:
+            self._on_waiting()
+        return await self.receive()
+
+    @property
+    def _met(self) -> bool:
+        """Whether the server has ever said anything."""
+        return self._has_answered or bool(self.greeting or self._greeted)
+
+    def _take_greeting(self, data: bytes) -> None:
+        """Keep what is said before the first message where it can be looked at."""
+        if not self._spoken:
+            self.greeting += data.decode("utf-8", "replace")
+
+    async def leave(self, word: str | None = None) -> str:
+        """Say the leaving word alone (by default the dialect's gentlest), return the farewell.
+
+        A reply that is still due is waited for first, then the server's end; each for at most
+        :data:`~tcpecho_trio.client.LEAVE_TIME` seconds. Without a word in the dialect it
+        half-closes.
+
+        Raises:
+          ConnectionLost: the connection broke.
+        """
+        if word is None:
+            word = next(iter(self.dialect.leaving_words), None)
+        self._on_waiting = None  # nobody waits for anything any more
+        async with self._turn:
+            if self._due and self._met:  # else it has not even accepted us, and will not now
+                with trio.move_on_after(LEAVE_TIME), suppress(ServerLeft):
+                    await self._hear_what_is_due()
+            if not self._ended:
+                await (self.end_input() if word is None else self.say(word))
+            self._left = True
+            return await self._read_to_end()
+
+    async def _hear_what_is_due(self) -> None:
+        while self._due:
+            self._unsent.clear()
+            await self._next_reply()
+
+    async def _read_to_end(self) -> str:
+        heard: list[str] = []
+        with trio.move_on_after(LEAVE_TIME):
+            while (reply := await self.hear()) is not None:
+                heard.append(reply)
+        return "\n".join(heard)
+
+    async def part(self) -> None:
+        """End the conversation as these servers need it, whatever has happened before.
+
+        Leaves if nobody has, and reads to the end so that closing sends no reset.
+        """
+        with suppress(TcpEchoError):  # it is gone: nothing is left to be polite to
+            if self._cut_short:
+                await self.end_input()
+            if self._left or self._cut_short:
+                await self._read_to_end()
+            elif not self._ended:
+                await self.leave()
+            if not self._ended:
+                await self.end_input()

@@ -1,0 +1,103 @@
+"""Doubles of the exercise's old servers, one behaviour each: threads, blocking sockets, recv(1024).
+
+Written after how those programs behave on the wire: one client at a time, no framing, a reply to
+each ``recv``. What a client did to them is remembered: whether it reset the connection, and
+everything it sent, chunk by chunk, as they would have seen it.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+DISCONNECT = "DESCONEXION"
+
+
+def upper(text: str) -> str:
+    return text.upper()
+
+
+class OldServer:
+    """A server of the exercise, serving one client after the other in a thread.
+
+    Args:
+      reply: what a message is answered with; an empty answer is none.
+      leaving: the words that end a connection, and the farewell to each; empty for a silent close.
+      greeting: sent on accept.
+      glued: the greeting waits for the first reply and goes out together with it.
+      may_greet: nobody is greeted, or listened to, before this.
+    """
+
+    def __init__(
+        self,
+        *,
+        reply: Callable[[str], str] = upper,
+        leaving: dict[str, str] | None = None,
+        greeting: str = "",
+        glued: bool = False,
+        may_greet: threading.Event | None = None,
+    ) -> None:
+        self.reply = reply
+        self.leaving = {DISCONNECT: ""} if leaving is None else leaving
+        self.greeting, self.glued = greeting, glued
+        self.may_greet = may_greet
+        self.chunks: list[bytes] = []  # what each recv returned
+        self.endings: list[str] = []  # how each client ended: left, end of input, reset
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> OldServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self._thread.join(timeout=20)
+        assert not self._thread.is_alive()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listening.accept()
+            except OSError:
+                return
+            with client:
+                client.settimeout(20)
+                try:
+                    self.endings.append(self._converse(client))
+                except ConnectionError:
+                    self.endings.append("reset")
+
+    def _converse(self, client: socket.socket) -> str:
+        if self.may_greet is not None:
+            self.may_greet.wait(20)
+        greeting = self.greeting.encode()
+        if greeting and not self.glued:
+            client.sendall(greeting)
+            greeting = b""
+        while chunk := client.recv(1024):
+            self.chunks.append(chunk)
+            text = chunk.decode()  # a character that is cut kills it
+            if text in self.leaving:
+                if self.leaving[text]:
+                    client.sendall(self.leaving[text].encode())
+                return "left"
+            if answer := self.reply(text):
+                client.sendall(greeting + answer.encode())
+                greeting = b""
+        return "end of input"
+
+
+@contextmanager
+def occupied(server: OldServer) -> Iterator[socket.socket]:
+    """The server is busy with somebody else, who leaves when the block ends."""
+    with socket.create_connection(("127.0.0.1", server.port)) as other:
+        other.sendall(b"primero")
+        assert other.recv(1024) == b"PRIMERO"
+        yield other
+        other.sendall(DISCONNECT.encode())

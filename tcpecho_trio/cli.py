@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -247,35 +247,58 @@ def build_cli(texts: Texts) -> click.Group:
         default="line",
         help=texts.cli_framing,
     )
+    @click.option("--unix", type=click.Path(), default="", help=texts.cli_unix_client)
+    @click.option("--tls", is_flag=True, help=texts.cli_tls)
+    @click.option("--tls-ca", type=FILE, help=texts.cli_tls_ca)
+    @click.option("--tls-cert", type=FILE, help=texts.cli_tls_cert_client)
+    @click.option("--tls-key", type=FILE, help=texts.cli_tls_key)
+    @click.option("--sni", metavar="NAME", help=texts.cli_sni)
+    @click.option("--insecure", is_flag=True, help=texts.cli_insecure)
+    @click.option("--send-proxy", type=click.Choice(["v1", "v2"]), help=texts.cli_send_proxy)
     @click.option("--timeout", type=Seconds(0, min_open=True), help=texts.cli_timeout)
     @click.option("--connect-retry", type=Seconds(0), default=0.0, help=texts.cli_connect_retry)
     @click.option("--json", "as_json", is_flag=True, help=texts.cli_json)
     def client(
-        host: str,
-        port: int,
         dialect: str,
         message: tuple[str, ...],
-        framing: Literal["line", "raw"],
-        timeout: float | None,
-        connect_retry: float,
-        as_json: bool,
+        tls: bool,
+        tls_ca: str | None,
+        tls_cert: str | None,
+        tls_key: str | None,
+        sni: str | None,
+        insecure: bool,
+        **rest: Any,
     ) -> None:
         if any("\n" in one for one in message):
             raise click.BadParameter(texts.cli_one_line, param_hint="-m")
+        if (tls_cert is None) is not (tls_key is None):
+            raise click.UsageError(texts.cli_tls_both)
 
+        from tcpecho_trio.client import ClientTls
         from tcpecho_trio.client_process import ClientOptions, run_client
 
-        options = ClientOptions(
-            host=host,
-            port=port,
-            dialect=DIALECTS[dialect],
-            framing=framing,
-            timeout=timeout,
-            connect_retry=connect_retry,
-            messages=message,
-            as_json=as_json,
-        )
+        over = None
+        if tls or tls_ca or tls_cert or sni or insecure:
+            over = ClientTls(
+                ca=tls_ca, certificate=tls_cert, key=tls_key, name=sni, insecure=insecure
+            )
+        options = ClientOptions(dialect=DIALECTS[dialect], messages=message, tls=over, **rest)
         _run(run_client(options, texts))
+
+    @cli.command("lab-certs", help=texts.cli_about_lab_certs)
+    @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False))
+    @click.option(
+        *("--name", "names"),
+        multiple=True,
+        default=("localhost", "127.0.0.1", "::1"),
+        help=texts.cli_lab_names,
+    )
+    @lang
+    def lab_certs(folder: str, names: tuple[str, ...]) -> None:
+        from tcpecho_trio.lab_certificates import make_lab_certificates
+
+        for file in make_lab_certificates(folder, names):
+            click.echo(file)
 
     @cli.command(help=texts.cli_about_demo)
     @lang

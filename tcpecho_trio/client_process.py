@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import click
 import trio
 
-from tcpecho_trio.addresses import format_address
-from tcpecho_trio.client import Client, Framing, open_client
+from tcpecho_trio.client import Client, ClientTls, Framing, open_client
+from tcpecho_trio.client.connect import ProxyVersion
 from tcpecho_trio.client.stream import Sink, TerminalSink, relay
 from tcpecho_trio.client.terminal import PlainTerminal, Terminal
 from tcpecho_trio.dialects import STANDARD, Dialect
@@ -41,7 +41,7 @@ class ClientOptions:
     """What the command line says about a client.
 
     Args:
-      host, port, dialect, framing, timeout, connect_retry: as for
+      host, port, dialect, framing, unix, tls, send_proxy, timeout, connect_retry: as for
         :func:`~tcpecho_trio.client.open_client`.
       messages: to be sent instead of standard input.
       as_json: replies are told as JSON, one object a line.
@@ -51,6 +51,9 @@ class ClientOptions:
     port: int = 5000
     dialect: Dialect = STANDARD
     framing: Framing = "line"
+    unix: str = ""
+    tls: ClientTls | None = None
+    send_proxy: ProxyVersion | None = None
     timeout: float | None = None
     connect_retry: float = 0.0
     messages: Sequence[str] = ()
@@ -75,14 +78,16 @@ async def run_client(options: ClientOptions, texts: Texts) -> None:
         options.port,
         dialect=options.dialect,
         framing=options.framing,
+        unix=options.unix,
+        tls=options.tls,
+        send_proxy=options.send_proxy,
         timeout=options.timeout,
         connect_retry=options.connect_retry,
         on_waiting=lambda: click.echo(texts.client_turn, err=True),
     ) as client:
         try:
             if not options.messages and os.isatty(0) and not options.as_json:
-                address = format_address((options.host, options.port))
-                _write(texts.client_connected.format(address=address) + "\n")
+                _write(texts.client_connected.format(address=client.address) + "\n")
                 await _converse(client, texts)
             elif options.as_json or options.framing == "raw":
                 await _ask_each(client, options, texts)

@@ -12,6 +12,7 @@
     ├── ClientBusy        two tasks sent, or listened, at once: use ask(), which takes turns
     ├── ClientClosed      it was closed, or a cancelled send cut a message: open another one
     ├── MessageRefused    this text cannot be sent as one message (a ValueError, too): change it
+    ├── LabError          certificates for a lab cannot be made: install the extra, choose a folder
     └── LocalFailure      standard input or output failed: free the disk, check the redirection
 
 Foreign errors (``OSError``, trio's) are translated where they enter, ``raise … from``, so
@@ -86,8 +87,15 @@ class CannotConnect(TcpEchoError):
     """No connection to the server came about."""
 
     @classmethod
-    def because(cls, error: OSError | UnicodeError, host: str, port: int) -> CannotConnect:
-        """Translate what connect(2), getaddrinfo(3) or the IDNA encoding said."""
+    def because(
+        cls, error: OSError | UnicodeError, host: str, port: int, path: str = ""
+    ) -> CannotConnect:
+        """Translate what connect(2), getaddrinfo(3) or the IDNA encoding said.
+
+        With a `path` it was a Unix socket.
+        """
+        if path:
+            return cls("cannot_connect_at_path", path=path, reason=_reason(error))
         message = "cannot_connect"
         cause = error.__cause__
         attempts = cause.exceptions if isinstance(cause, ExceptionGroup) else (cause or error,)
@@ -97,6 +105,17 @@ class CannotConnect(TcpEchoError):
             message = "connection_refused"
         address = format_address((host, port))
         return cls(message, host=host, port=port, address=address, reason=_reason(error))
+
+    @classmethod
+    def over_tls(cls, error: Exception, address: str) -> CannotConnect:
+        """Translate what OpenSSL said, or what ended the connection before TLS was agreed on."""
+        import ssl  # as late as Trio: wrong usage has to be told quickly
+
+        cause = error.__cause__
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cls("tls_untrusted", address=address, reason=cause.verify_message)
+        reason = getattr(cause, "reason", None) or cause or error
+        return cls("tls_failed", address=address, reason=str(reason))
 
 
 class ConnectionLost(TcpEchoError):
@@ -121,6 +140,15 @@ class ClientClosed(TcpEchoError):
 
 class MessageRefused(TcpEchoError, ValueError):
     """The text cannot be sent as one message; nothing of it has been sent."""
+
+
+class LabError(TcpEchoError):
+    """Certificates for a lab could not be made."""
+
+    @classmethod
+    def because(cls, error: OSError, folder: str) -> LabError:
+        """Translate what mkdir(2), open(2) or write(2) said."""
+        return cls("lab_cannot_write", folder=folder, reason=_reason(error))
 
 
 class LocalFailure(TcpEchoError):

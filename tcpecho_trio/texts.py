@@ -123,6 +123,12 @@ class Texts:
     unknown_host: str
     connection_refused: str
     cannot_connect: str
+    cannot_connect_at_path: str
+    tls_untrusted: str
+    tls_failed: str
+    lab_needs_extra: str
+    lab_file_exists: str
+    lab_cannot_write: str
     connection_broke: str
     local_failure: str
     connect_too_slow: str
@@ -157,6 +163,15 @@ class Texts:
     cli_tls_cert: str
     cli_tls_key: str
     cli_tls_client_ca: str
+    cli_unix_client: str
+    cli_tls: str
+    cli_tls_ca: str
+    cli_tls_cert_client: str
+    cli_sni: str
+    cli_insecure: str
+    cli_send_proxy: str
+    cli_about_lab_certs: str
+    cli_lab_names: str
     cli_tls_both: str
     cli_tls_needed: str
     cli_proxy_protocol: str
@@ -306,6 +321,15 @@ SPANISH = Texts(
         " ¿Está encendido el servidor? python -m tcpecho_trio serve --port {port}"
     ),
     cannot_connect="no se puede conectar a {address}: {reason}. Revisa --host y --port.",
+    cannot_connect_at_path="no se puede conectar a {path}: {reason}. Revisa --unix.",
+    tls_untrusted=(
+        "no se puede confiar en el certificado de {address}: {reason}."
+        " Indica su CA con --tls-ca, o su nombre con --sni."
+    ),
+    tls_failed="{address} no aceptó TLS: {reason}. ¿Habla TLS ese puerto? ¿Pide --tls-cert?",
+    lab_needs_extra="falta el extra tls-lab: pip install 'tcpecho-trio[tls-lab]'.",
+    lab_file_exists="{file} ya existe, y ninguna clave se sobrescribe. Elige otra carpeta.",
+    lab_cannot_write="no se puede escribir en {folder}: {reason}. Elige otra carpeta.",
     connection_broke="la conexión con {address} se cortó: {reason}. Conéctate otra vez.",
     local_failure="no se puede leer la entrada o escribir la salida: {reason}.",
     connect_too_slow=(
@@ -363,6 +387,15 @@ SPANISH = Texts(
     cli_tls_cert="Certificado del servidor y su cadena (PEM): quien se conecta habla TLS.",
     cli_tls_key="Clave privada del certificado (PEM).",
     cli_tls_client_ca="CA (PEM) cuyos certificados de cliente se exigen: TLS mutuo.",
+    cli_unix_client="Conectar con un socket Unix en vez de --host y --port.",
+    cli_tls="Hablar TLS con el servidor.",
+    cli_tls_ca="CA (PEM) en la que confiar, en vez de las del sistema.",
+    cli_tls_cert_client="Certificado propio (PEM), si el servidor lo pide.",
+    cli_sni="Nombre del servidor que se pide y se comprueba, en vez de --host.",
+    cli_insecure="No comprobar el certificado: puede responder cualquiera.",
+    cli_send_proxy="Empezar con una cabecera PROXY, como haría un proxy.",
+    cli_about_lab_certs="Crea en DIR una CA y certificados de usar y tirar para probar TLS.",
+    cli_lab_names="Nombre o dirección del servidor; repetible.",
     cli_tls_both="--tls-cert y --tls-key van juntos.",
     cli_tls_needed="para escuchar en tls:// hacen falta --tls-cert y --tls-key.",
     cli_proxy_protocol="Si cada conexión empieza con una cabecera PROXY (v1 o v2).",
@@ -502,6 +535,15 @@ ENGLISH = Texts(
         " Is the server running? python -m tcpecho_trio serve --port {port}"
     ),
     cannot_connect="cannot connect to {address}: {reason}. Check --host and --port.",
+    cannot_connect_at_path="cannot connect to {path}: {reason}. Check --unix.",
+    tls_untrusted=(
+        "the certificate of {address} cannot be trusted: {reason}."
+        " Name its CA with --tls-ca, or its name with --sni."
+    ),
+    tls_failed="{address} did not agree on TLS: {reason}. Is it a TLS port? Is --tls-cert due?",
+    lab_needs_extra="the extra tls-lab is missing: pip install 'tcpecho-trio[tls-lab]'.",
+    lab_file_exists="{file} is there already, and no key is overwritten. Choose another folder.",
+    lab_cannot_write="cannot write to {folder}: {reason}. Choose another folder.",
     connection_broke="the connection to {address} broke: {reason}. Connect again.",
     local_failure="cannot read the input or write the output: {reason}.",
     connect_too_slow=(
@@ -559,6 +601,15 @@ ENGLISH = Texts(
     cli_tls_cert="The server's certificate and its chain (PEM): clients speak TLS.",
     cli_tls_key="The certificate's private key (PEM).",
     cli_tls_client_ca="CA (PEM) whose client certificates are demanded: mutual TLS.",
+    cli_unix_client="Connect to a Unix socket instead of --host and --port.",
+    cli_tls="Speak TLS with the server.",
+    cli_tls_ca="CA (PEM) to trust, instead of the system's.",
+    cli_tls_cert_client="Our own certificate (PEM), if the server wants one.",
+    cli_sni="The server's name to ask for and to check, instead of --host.",
+    cli_insecure="Check no certificate: whoever answers may be anybody.",
+    cli_send_proxy="Begin with a PROXY header, as a proxy would.",
+    cli_about_lab_certs="Make a CA and throw-away certificates in DIR, for trying TLS.",
+    cli_lab_names="A name or address of the server; repeatable.",
     cli_tls_both="--tls-cert and --tls-key go together.",
     cli_tls_needed="to listen at tls://, --tls-cert and --tls-key are needed.",
     cli_proxy_protocol="Whether every connection begins with a PROXY header (v1 or v2).",

@@ -20,7 +20,7 @@ STOREYS = [
         "service_manager",
     },
     {"server", "client"},
-    {"demo", "server_process", "client_process", "translated", "option_types"},
+    {"demo", "server_process", "client_process", "translated", "option_types", "lab_certificates"},
     {"cli"},
     {"__main__"},
 ]

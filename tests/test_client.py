@@ -108,7 +108,7 @@ async def against(server: Server, dialect: Dialect = STANDARD) -> AsyncGenerator
     ours, theirs = memory_stream_pair()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server, theirs)
-        yield Client(ours, dialect, ("double", 1))
+        yield Client(ours, dialect, "double:1")
         await ours.aclose()
         nursery.cancel_scope.cancel()
 
@@ -172,7 +172,7 @@ async def test_a_message_is_one_line() -> None:
 
 async def test_a_broken_connection_is_an_error_of_ours() -> None:
     ours, theirs = memory_stream_pair()
-    client = Client(ours, STANDARD, ("double", 1))
+    client = Client(ours, STANDARD, "double:1")
     await theirs.aclose()
     with pytest.raises(ConnectionLost, match="double:1") as caught:
         await client.say("hola")
@@ -241,7 +241,7 @@ async def test_tasks_that_ask_at_once_take_turns(autojump_clock: MockClock) -> N
 
 async def test_a_reply_that_takes_too_long_is_an_error_of_ours(autojump_clock: MockClock) -> None:
     ours, theirs = memory_stream_pair()
-    client = Client(ours, STANDARD, ("double", 1), timeout=0.5)
+    client = Client(ours, STANDARD, "double:1", timeout=0.5)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(upper_case, theirs)
         with pytest.raises(TooSlow, match=r"double:1 does not reply within 0\.5 s") as caught:
@@ -254,7 +254,7 @@ async def test_a_reply_that_takes_too_long_is_an_error_of_ours(autojump_clock: M
 
 async def test_after_a_send_that_was_cut_short_nothing_can_be_said() -> None:
     ours, _ = lockstep_stream_pair()  # it sends only as fast as somebody receives
-    client = Client(ours, STANDARD, ("double", 1))
+    client = Client(ours, STANDARD, "double:1")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client.ask, "hola")
         await trio.testing.wait_all_tasks_blocked()
@@ -272,7 +272,7 @@ async def test_an_ask_that_was_cancelled_before_it_began_has_done_nothing() -> N
 
 async def test_two_tasks_that_listen_or_send_at_once_are_told() -> None:
     ours, _ = lockstep_stream_pair()
-    client = Client(ours, STANDARD, ("double", 1))
+    client = Client(ours, STANDARD, "double:1")
     first: tuple[Callable[[], Awaitable[object]], ...] = (client.hear, partial(client.say, "a"))
     for use in first:
         async with trio.open_nursery() as nursery:

@@ -44,7 +44,7 @@ async def converse(
             write(f"{line}\n")
         return line
 
-    client = Client(ours, dialect, ("double", 1))
+    client = Client(ours, dialect, "double:1")
     conversation = Conversation(client, PlainTerminal(read_line, write), texts=ENGLISH)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server, theirs)
@@ -169,7 +169,7 @@ async def test_an_interrupt_leaves_cleanly(autojump_clock: MockClock, waiting: s
         await trio.sleep_forever()
         raise AssertionError("unreachable")
 
-    client = Client(ours, STANDARD, ("double", 1))
+    client = Client(ours, STANDARD, "double:1")
     terminal = PlainTerminal(read_line, screen.append)
     conversation = Conversation(client, terminal, texts=ENGLISH)
     async with trio.open_nursery() as nursery:

@@ -174,7 +174,7 @@ async def test_trailing_blanks_are_no_part_of_the_leaving_word() -> None:
 async def raw_pair(dialect: Dialect = STANDARD) -> tuple[RawClient, trio.StapledStream]:  # type: ignore[type-arg]
     ours, theirs = memory_stream_pair()
     await trio.lowlevel.checkpoint()
-    return RawClient(ours, dialect, ("double", 1)), theirs
+    return RawClient(ours, dialect, "double:1"), theirs
 
 
 async def test_a_reply_in_segments_is_one_reply(autojump_clock: MockClock) -> None:
@@ -307,7 +307,7 @@ async def test_a_conversation_hears_in_one_task_and_says_in_another(
 async def test_waiting_is_told_to_the_listening_task_too(autojump_clock: MockClock) -> None:
     ours, _ = memory_stream_pair()
     waiting = trio.Event()
-    client: Client = RawClient(ours, STANDARD, ("double", 1), on_waiting=waiting.set)
+    client: Client = RawClient(ours, STANDARD, "double:1", on_waiting=waiting.set)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client.hear)
         await trio.sleep(10 * TURN_NOTICE)
@@ -346,7 +346,7 @@ def test_bytes_that_are_no_text_are_cut_all_the_same() -> None:
 
 async def test_a_broken_connection_is_an_error_of_ours() -> None:
     ours, theirs = memory_stream_pair()
-    client = RawClient(ours, STANDARD, ("double", 1))
+    client = RawClient(ours, STANDARD, "double:1")
     await theirs.aclose()
     with pytest.raises(ConnectionLost):
         await client.leave()

@@ -76,7 +76,7 @@ async def test_a_server_that_leaves_before_the_input_ends_is_an_error() -> None:
 
 async def test_a_server_that_closes_with_its_last_reply_has_answered_everything() -> None:
     ours, theirs = memory_stream_pair()
-    client = Client(ours, STANDARD, ("double", 1))
+    client = Client(ours, STANDARD, "double:1")
     closed = trio.Event()
     chunks = [b"hola\n", b""]
 
@@ -103,7 +103,7 @@ async def test_a_time_limit_is_for_replies_and_not_for_the_sink(
     autojump_clock: MockClock,
 ) -> None:
     ours, theirs = memory_stream_pair()
-    client = Client(ours, STANDARD, ("double", 1), timeout=2)
+    client = Client(ours, STANDARD, "double:1", timeout=2)
 
     async def server() -> None:
         for _ in range(3):

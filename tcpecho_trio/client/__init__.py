@@ -24,8 +24,8 @@ from typing import Literal
 
 import trio
 
-from tcpecho_trio.addresses import format_address
-from tcpecho_trio.client.connect import connect
+from tcpecho_trio.client.connect import ProxyVersion, Target, connect
+from tcpecho_trio.client.tls import ClientTls
 from tcpecho_trio.dialects import STANDARD, Action, Command, Dialect
 from tcpecho_trio.errors import (
     ClientBusy,
@@ -37,7 +37,7 @@ from tcpecho_trio.errors import (
     TooSlow,
 )
 
-__all__ = ["Client", "Framing", "open_client"]
+__all__ = ["Client", "ClientTls", "Framing", "open_client"]
 
 Framing = Literal["line", "raw"]
 """What ends a message: an LF, or the end of a ``send()``."""
@@ -66,7 +66,7 @@ class Client:
     Args:
       stream: the connection.
       dialect: which words the server obeys, and whether it greets.
-      address: the server as the user named it, host and port, for messages.
+      address: the server as it is said to people.
       timeout: seconds that :meth:`ask` waits for one reply; None for as long as it takes.
     """
 
@@ -77,7 +77,7 @@ class Client:
         self,
         stream: trio.abc.HalfCloseableStream,
         dialect: Dialect,
-        address: tuple[str, int],
+        address: str,
         *,
         timeout: float | None = None,
     ) -> None:
@@ -134,8 +134,7 @@ class Client:
 
     def too_slow(self) -> TooSlow:
         """The error that says that the server took longer than the client's `timeout`."""
-        address = format_address(self.address)
-        return TooSlow("reply_too_slow", address=address, seconds=self.timeout)
+        return TooSlow("reply_too_slow", address=self.address, seconds=self.timeout)
 
     async def _before_asking(self) -> None:
         """What has to be done before a message can have a reply: nothing, with lines."""
@@ -291,9 +290,9 @@ class Client:
         if isinstance(error, trio.ClosedResourceError):
             return ClientClosed("client_closed")
         cause = error.__cause__
-        reason = (cause.strerror if isinstance(cause, OSError) else None) or str(error)
-        address = format_address(self.address)
-        return ConnectionLost("connection_broke", address=address, reason=reason.lower())
+        said = getattr(cause, "reason", None) or getattr(cause, "strerror", None)  # OpenSSL's first
+        reason = str(said or error).lower()
+        return ConnectionLost("connection_broke", address=self.address, reason=reason)
 
 
 @asynccontextmanager
@@ -303,6 +302,9 @@ async def open_client(
     *,
     dialect: Dialect = STANDARD,
     framing: Framing = "line",
+    unix: str = "",
+    tls: ClientTls | None = None,
+    send_proxy: ProxyVersion | None = None,
     timeout: float | None = None,  # noqa: ASYNC109 (of each reply: no scope of the caller's is)
     connect_retry: float = 0.0,
     on_waiting: Callable[[], None] | None = None,
@@ -315,25 +317,28 @@ async def open_client(
       dialect: which words the server obeys, and whether it greets.
       framing: ``"raw"`` for a server that knows no lines: the block then ends by saying the
         dialect's leaving word and reading to the end (:class:`~tcpecho_trio.client.raw.RawClient`).
+      unix: path of a Unix socket to connect to instead of `host` and `port`.
+      tls: how to speak TLS; None for not at all.
+      send_proxy: PROXY header to begin with, saying our own addresses, as a proxy would.
       timeout: seconds for connecting, and again for each :meth:`Client.ask`; None for no limit.
       connect_retry: seconds to keep trying while the server is starting.
       on_waiting: called when a ``"raw"`` server has taken the connection but serves somebody
         else first, as those that serve one client at a time do.
 
     Raises:
-      CannotConnect: nobody answers there.
+      CannotConnect: nobody answers there, or not over TLS as it was asked for.
+      CannotRead: a certificate or key cannot be used.
       TooSlow: connecting took longer than `timeout`.
     """
-    stream = await connect(host, port, patience=timeout, retry=connect_retry)
+    target = Target(host=host, port=port, path=unix, tls=tls, proxy=send_proxy)
+    stream = await connect(target, patience=timeout, retry=connect_retry)
     async with stream:
         if framing == "line":
-            yield Client(stream, dialect, (host, port), timeout=timeout)
+            yield Client(stream, dialect, target.name, timeout=timeout)
         else:
             from tcpecho_trio.client.raw import RawClient
 
-            client = RawClient(
-                stream, dialect, (host, port), timeout=timeout, on_waiting=on_waiting
-            )
+            client = RawClient(stream, dialect, target.name, timeout=timeout, on_waiting=on_waiting)
             try:
                 yield client
             finally:

@@ -127,7 +127,7 @@ class RawClient(Client):
         self,
         stream: trio.abc.HalfCloseableStream,
         dialect: Dialect,
-        address: tuple[str, int],
+        address: str,
         *,
         timeout: float | None = None,
         on_waiting: Callable[[], None] | None = None,

@@ -7,6 +7,7 @@ half-close, so that a lingering close works as it does without TLS.
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -140,6 +141,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
             except trio.BrokenResourceError as error:
                 if not self._transport.heard:
                     return False
+                await self._send_alert()  # noqa: ASYNC120  if cancelled, that says more
                 cause = error.__cause__
                 reason = getattr(cause, "reason", None) or getattr(cause, "strerror", None)
                 raise HandshakeFailed(str(reason or cause or error)) from error
@@ -147,6 +149,11 @@ class TlsStream(trio.abc.HalfCloseableStream):
             raise HandshakeFailed(f"no handshake within {HANDSHAKE_TIME:g} s")
         self._name = asked_for[-1] if asked_for else None
         return True
+
+    async def _send_alert(self) -> None:
+        """Tell the peer what was wrong (RFC 8446 §6.2): Trio leaves that where OpenSSL put it."""
+        with contextlib.suppress(trio.BrokenResourceError):
+            await self._transport.send_all(self._stream._outgoing.read())
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """Receive; an end without close_notify is an end, as elsewhere on this server."""

@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-import structlog
 import trio
 
 from tcpecho_trio.display import shown
@@ -58,6 +57,8 @@ def console_teller(put: Put, texts: Texts) -> Teller:
 
 def json_teller(put: Put) -> Teller:
     """Tell each event as one JSON object a line, with a UTC timestamp (RFC 3339)."""
+
+    import structlog  # a tenth of the start-up, for those who want JSON
 
     class Lines:
         """What structlog calls a logger: something to hand a finished line to."""

@@ -57,7 +57,6 @@ def console_teller(put: Put, texts: Texts) -> Teller:
 
 def json_teller(put: Put) -> Teller:
     """Tell each event as one JSON object a line, with a UTC timestamp (RFC 3339)."""
-
     import structlog  # a tenth of the start-up, for those who want JSON
 
     class Lines:

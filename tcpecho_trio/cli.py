@@ -208,7 +208,10 @@ def build_cli(texts: Texts) -> click.Group:
         endpoints = [*listen, *unix]
         if not endpoints or _given(context, "host") or _given(context, "port"):
             scheme = Scheme.TLS if tls_files else Scheme.TCP
-            endpoints.insert(0, Endpoint(scheme, host, port))
+            try:
+                endpoints.insert(0, Endpoint(scheme, host, port))
+            except ValueError as error:
+                raise click.BadParameter(str(error), param_hint="--host") from error
         settings = Settings(
             host=host,
             port=port,
@@ -319,13 +322,22 @@ def _run(main: Coroutine[Any, Any, Any]) -> Any:
     """Run to the end; unwrap the group that nurseries put around what has one cause."""
     import trio  # as late as the rest: completing a word in a shell has to be quick
 
+    begun = False
+
     async def body() -> Any:
+        nonlocal begun
+        begun = True
         return await main
 
     gc.freeze()
     gc.enable()
     try:
         return trio.run(body)
+    except OSError as error:
+        if begun:
+            raise
+        main.close()
+        raise TcpEchoError("cannot_start", reason=os.strerror(error.errno or 0).lower()) from error
     except (KeyboardInterrupt, BaseExceptionGroup) as error:
         causes = _leaves(error)
         if any(isinstance(cause, KeyboardInterrupt) for cause in causes):

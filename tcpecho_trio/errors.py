@@ -78,9 +78,11 @@ class CannotRead(TcpEchoError):
 
     @classmethod
     def because(cls, error: OSError, files: str) -> CannotRead:
-        """Translate what open(2) or OpenSSL said; SSLError has a reason instead of a number."""
-        reason = getattr(error, "reason", None)
-        return cls("cannot_read", files=files, reason=reason or _reason(error))
+        """Translate what open(2) or OpenSSL said; SSLError has words instead of a number."""
+        reason = getattr(error, "reason", None) or (
+            str(error) if hasattr(error, "library") else _reason(error)
+        )
+        return cls("cannot_read", files=files, reason=reason)
 
 
 class CannotConnect(TcpEchoError):

@@ -34,6 +34,9 @@ IDENTITY = ("NODE_NAME", "POD_NAME", "POD_NAMESPACE", "POD_IP", "SERVICE_NAME")
 """Environment variables by which Kubernetes tells a container where it runs, as its manifest
 passes them on (the downward API)."""
 
+UNLIMITED = 10_240
+"""Descriptors to ask for where there is no hard limit: what macOS grants (OPEN_MAX)."""
+
 SPARE_DESCRIPTORS = 64
 """Descriptors for everything that is not a client: standard streams, listening sockets, event
 loops, and clients that are being refused."""
@@ -43,7 +46,7 @@ def room_for_connections() -> int:
     """Raise the limit of descriptors as far as allowed; how many clients fit (getrlimit(2))."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
-        return sys.maxsize
+        hard = UNLIMITED
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -109,12 +112,14 @@ async def run_server(
 
     # From here on the process ends by itself: a signal that comes when nobody reads the
     # receiver any more is raised again as it closes, and must then find nothing to kill.
-    for number in STOPPING:
+    # So is a hang-up that means a new certificate.
+    for number in (*STOPPING, *((signal.SIGHUP,) if tls is not None else ())):
         signal.signal(number, signal.SIG_IGN)
     failure: TcpEchoError | None = None
     with contextlib.ExitStack() as stack:
         arriving = stack.enter_context(trio.open_signal_receiver(*STOPPING))
         stack.enter_context(_accept_failures(journal))
+        stack.enter_context(_unraisable(journal))
         async with trio.open_nursery() as surroundings:
             if tls is not None:  # else a hang-up ends the process, as everywhere
                 hang_ups = stack.enter_context(trio.open_signal_receiver(signal.SIGHUP))
@@ -180,3 +185,22 @@ def _accept_failures(journal: Journal) -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         log.propagate = propagate
+
+
+@contextlib.contextmanager
+def _unraisable(journal: Journal) -> Iterator[None]:
+    """Tell the journal of errors in places that can raise none (a callback of OpenSSL's).
+
+    Python's own way is a traceback on stderr, as often as a peer can bring it about, and a write
+    that stops the whole loop if nobody reads there.
+    """
+
+    def tell(unraisable: sys.UnraisableHookArgs) -> None:
+        with contextlib.suppress(RuntimeError):  # in a thread of its own there is no clock
+            journal.unraisable(f"{unraisable.exc_type.__name__}: {unraisable.exc_value}")
+
+    before, sys.unraisablehook = sys.unraisablehook, tell
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before

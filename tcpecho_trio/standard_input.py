@@ -103,6 +103,7 @@ class LineReader:
     def __init__(self, source: Input) -> None:
         self._source = source
         self._buffer = b""
+        self._start = 0  # of the next line in it
         self._ended = False
 
     async def read_line(self) -> str | None:
@@ -113,16 +114,20 @@ class LineReader:
         Raises:
           OSError: as :meth:`Input.read_chunk`.
         """
+        await trio.lowlevel.checkpoint()  # also when a thousand lines came at once
         while True:
-            line, lf, rest = self._buffer.partition(b"\n")
-            if lf or self._ended or len(line) >= MAX_LINE:
-                self._buffer = rest
-                if not (lf or line):
+            end = self._buffer.find(b"\n", self._start, self._start + MAX_LINE)
+            left = len(self._buffer) - self._start
+            if end >= 0 or self._ended or left >= MAX_LINE:
+                cut = end if end >= 0 else self._start + min(left, MAX_LINE)
+                line = self._buffer[self._start : cut]
+                self._start = cut + (end >= 0)
+                if end < 0 and not line:
                     return None
                 return line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
             chunk = await self._source.read_chunk()
             self._ended = not chunk
-            self._buffer += chunk
+            self._buffer, self._start = self._buffer[self._start :] + chunk, 0
 
 
 def _is_regular(fd: int) -> bool:

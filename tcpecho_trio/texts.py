@@ -28,6 +28,7 @@ class Texts:
     shutdown_refused: str
     refused: str
     foreign: str
+    unraisable: str
     proxy_refused: str
     tls_refused: str
     tls_reloaded: str
@@ -117,6 +118,7 @@ class Texts:
     port_taken: str
     port_forbidden: str
     cannot_listen: str
+    cannot_start: str
     path_taken: str
     cannot_listen_at_path: str
     cannot_read: str
@@ -222,6 +224,7 @@ SPANISH = Texts(
     shutdown_refused="[{peer}] Apagado remoto rechazado ({count})",
     refused="[{peer}] Conexión rechazada: el servidor está lleno ({count})",
     foreign="[{peer}] Conexión cortada: habla {protocol}, no este protocolo ({count})",
+    unraisable="Error interno que nadie podía atrapar ({count}): {error}",
     proxy_refused="[{peer}] Conexión cerrada: {fault} {seen} ({count})",
     tls_refused="[{peer}] Conexión cerrada: la negociación TLS falló: {reason} ({count})",
     tls_reloaded="Certificado TLS leído de nuevo.",
@@ -312,6 +315,7 @@ SPANISH = Texts(
         " Elige un puerto a partir de 1024: --port {other}."
     ),
     cannot_listen="no se puede escuchar en {address}: {reason}. Revisa --host y --port.",
+    cannot_start="no se puede empezar: {reason}. Libera descriptores (ulimit -n) o memoria.",
     path_taken="en {path} ya escucha otro, o no es un socket. Elige otra ruta: --unix.",
     cannot_listen_at_path="no se puede escuchar en {path}: {reason}. Revisa --unix.",
     cannot_read="no se puede usar {files}: {reason}. Revisa los archivos PEM.",
@@ -436,6 +440,7 @@ ENGLISH = Texts(
     shutdown_refused="[{peer}] Remote shutdown refused ({count})",
     refused="[{peer}] Connection refused: the server is full ({count})",
     foreign="[{peer}] Connection cut: it speaks {protocol}, not this protocol ({count})",
+    unraisable="Internal error that nobody could catch ({count}): {error}",
     proxy_refused="[{peer}] Connection closed: {fault} {seen} ({count})",
     tls_refused="[{peer}] Connection closed: the TLS handshake failed: {reason} ({count})",
     tls_reloaded="TLS certificate read again.",
@@ -526,6 +531,7 @@ ENGLISH = Texts(
         "not allowed to listen on {address}. Choose a port from 1024 up: --port {other}."
     ),
     cannot_listen="cannot listen on {address}: {reason}. Check --host and --port.",
+    cannot_start="cannot start: {reason}. Free some descriptors (ulimit -n) or memory.",
     path_taken="somebody listens at {path} already, or it is no socket. Choose another: --unix.",
     cannot_listen_at_path="cannot listen at {path}: {reason}. Check --unix.",
     cannot_read="cannot use {files}: {reason}. Check the PEM files.",

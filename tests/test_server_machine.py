@@ -320,6 +320,6 @@ def test_the_server_keeps_its_promises_whatever_happens(
             event(f"a client that ended: {ending}")
         (stopped,) = world.told.named("stopped")
         assert len(world.told.named("draining")) == 1
-        assert stopped["served"] + stopped["cut"] == world.told.named("draining")[0]["clients"]
+        assert stopped["served"] + stopped["cut"] == world.registry.accepted
 
     trio.run(partial(main), clock=clock)

@@ -41,7 +41,8 @@ class ClientTls:
         """
         context = ssl.create_default_context(cafile=self.ca)
         if self.certificate is not None:
-            context.load_cert_chain(self.certificate, self.key)
+            # A key with a passphrase is an error, not a question in the middle of a pipe.
+            context.load_cert_chain(self.certificate, self.key, password=lambda: "")
         if self.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

@@ -70,6 +70,7 @@ async def serve(
     """
     failure: CannotListen | None = None
     serving: list[trio.abc.Listener[Any]] = []
+    started = False
     try:
         pump = Pump(journal) if settings.pump and pump_exists() else None
     except OSError as error:  # not even a descriptor for that
@@ -115,6 +116,7 @@ async def serve(
                 else:
                     for name in names:
                         journal.listening(name)
+                    started = True
                     task_status.started(serving)
             watching.cancel_scope.cancel()
     finally:
@@ -122,10 +124,10 @@ async def serve(
             pump.close()
     if failure is not None:
         raise failure
-    journal.stopped(*registry.since_drain())
+    journal.stopped(registry.closed - registry.cut, registry.cut)
     lifecycle.stop()
-    if not serving:
-        task_status.started(serving)
+    if not started:
+        task_status.started([])
 
 
 async def _end_when_told(
@@ -139,7 +141,6 @@ async def _end_when_told(
 ) -> None:
     """Drain: refuse newcomers, wake whoever is idle, bound the time. Then, if told so, cut."""
     await lifecycle.wait_draining()
-    registry.begin_drain()
     journal.draining(lifecycle.reason, len(registry))
     accepting.cancel()  # also while the sockets are still being opened
     connections.deadline = trio.current_time() + drain_timeout

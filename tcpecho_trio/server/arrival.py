@@ -224,8 +224,8 @@ class Arrivals:
             header = await self._header(visit)
             if header is None:
                 return None
-            if header.source is not None:
-                name, trusted = _client(header)
+            if header.command is not Command.LOCAL:
+                name, trusted = _client(header, name)
         stream: trio.abc.HalfCloseableStream = visit.stream
         agreed = None
         if visit.tls is not None:
@@ -301,12 +301,16 @@ async def _nobody() -> None:
     await trio.lowlevel.checkpoint()
 
 
-def _client(header: Header) -> tuple[str, bool]:
-    """The name of the client that a proxy speaks for, and whether it is on this machine."""
+def _client(header: Header, proxy: str) -> tuple[str, bool]:
+    """The name of the client that a proxy speaks for, and whether it is on this machine.
+
+    A client that the proxy does not know goes by the proxy's name, and is trusted with nothing;
+    so is one on a Unix socket: that is local to the proxy, not to us.
+    """
     source = header.source
     if isinstance(source, tuple):
         return format_address(source), is_loopback(source)
-    return f"unix:{shown(source or b'')}", True
+    return f"unix:{shown(source)}" if source else proxy, False
 
 
 def _unix_name(sock: trio.socket.SocketType) -> str:

@@ -12,7 +12,7 @@ LEFT        it sent a disconnecting word                     farewell, linger
 SHUTDOWN    it sent the shutdown word, and may               farewell, linger
 EOF         it closed its sending direction                  everything due, close
 DRAINED     the server drains                                everything due, linger
-IDLE        it said nothing for the idle timeout             everything due, linger
+IDLE        nothing passed for the idle timeout              everything due, linger
 RESET       the connection broke                             –
 SLOW        it did not take its replies                      reset
 FOREIGN     it speaks HTTP or TLS where a word has power     reset
@@ -148,6 +148,7 @@ class Connection:
         """Converse until the end, whichever it is, and leave the registry at its close."""
         self._registry.add(self)
         self._journal.connected(self.peer)
+        said_all = False
         try:
             try:
                 await self._converse()
@@ -156,20 +157,25 @@ class Connection:
                 if fault.reset:
                     reset_on_close(self._stream)
                     return
+            said_all = True
             if self._ending is Ending.FOREIGN:
                 reset_on_close(self._stream)
-            elif self._ending is not Ending.EOF:  # else all input has been read
-                with trio.move_on_after(LINGER_TIME):
+                return
+            with trio.move_on_after(LINGER_TIME):
+                if self._ending is not Ending.EOF:
                     await linger(self._stream)
-        except patience.PeerTooSlow:
-            self._ending = Ending.SLOW
-            reset_on_close(self._stream)
+                elif not isinstance(self._stream, trio.SocketStream):
+                    await self._stream.send_eof()  # TLS says so; for a socket, closing it does
         except trio.BrokenResourceError:
             # After the ending was decided it changes nothing: old clients close at once.
             self._ending = self._ending or Ending.RESET
-        except trio.Cancelled:
-            self._ending = Ending.CUT
+        except patience.PeerTooSlow:
+            self._ending = Ending.SLOW
             reset_on_close(self._stream)
+        except trio.Cancelled:
+            if not said_all:  # else only the peer's own close was still waited for
+                self._ending = Ending.CUT
+                reset_on_close(self._stream)
             raise
         except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
             self._ending = Ending.CRASHED
@@ -209,6 +215,9 @@ class Connection:
                     return await self._pump.carry(self._stream, self)
                 return await self._receive()
             if trio.current_time() >= self.active + self._settings.longest_silence:
+                # A last look: what came while nobody could look is no silence.
+                with trio.move_on_after(QUIET_PERIOD):
+                    return await self._receive()
                 break
         return None
 
@@ -312,6 +321,7 @@ class Connection:
         """Send a reply, but for the bytes that the socket has taken already."""
         due = memoryview(reply)[already:] if already else reply
         await patience.send_all(self._stream, due, self._settings.patience)
+        self.active = trio.current_time()  # who takes replies is not silent
         self._journal.replied(self.peer, reply)
         if self._witness is not None:
             self._witness.replied(reply)

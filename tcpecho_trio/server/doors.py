@@ -16,7 +16,7 @@ import trio
 from tcpecho_trio.addresses import format_address
 from tcpecho_trio.errors import CannotListen
 from tcpecho_trio.server.arrival import Arrivals
-from tcpecho_trio.server.doorway import Doorway
+from tcpecho_trio.server.doorway import Doorway, keep_alive
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
 from tcpecho_trio.server.tls import Tls
 from tcpecho_trio.server.unix_socket import listening_at
@@ -83,6 +83,7 @@ class Doors:
                 handler, name = self._arrivals.handler(path=address), f"unix://{address}"
             else:
                 name = format_address(address)
+                keep_alive(listener.socket)
         task_status.started(name)
         await trio.serve_listeners(handler, [listener], handler_nursery=self._clients)
 

@@ -99,7 +99,7 @@ class Doorway:
                 try:
                     # serve_tcp's own descriptors close with it; ours are for the rush.
                     for listener in listeners:
-                        _keep_alive(listener.socket)
+                        keep_alive(listener.socket)
                         self._listening.append(_duplicate(listener))
                     opened(listeners)
                     await trio.sleep_forever()
@@ -142,7 +142,7 @@ class Doorway:
                     yield trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
 
 
-def _keep_alive(listening: trio.socket.SocketType) -> None:
+def keep_alive(listening: trio.socket.SocketType) -> None:
     """Have every connection accepted here find out when its peer has vanished.
 
     Accepted sockets inherit these options (socket(7)), so a connection pays nothing for them.

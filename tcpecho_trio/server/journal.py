@@ -198,6 +198,10 @@ class Journal:
         lines = "".join(traceback.format_exception(error))
         self._tell("crashed", peer=peer, traceback="\n".join(map(shown, lines.splitlines())))
 
+    def unraisable(self, error: str) -> None:
+        """An error came up where nobody could catch it (sys.unraisablehook)."""
+        self._tell_rarely("unraisable", error=shown(error))
+
     def draining(self, reason: str, clients: int) -> None:
         """The server has begun to end."""
         self._tell("draining", reason=reason, clients=clients)
@@ -207,7 +211,7 @@ class Journal:
         self._tell("cutting")
 
     def stopped(self, served: int, cut: int) -> None:
-        """The server has ended: how many clients the drain let finish, and how many not."""
+        """The server has ended: how many clients it let finish, and how many it cut."""
         self._tell_untold()
         self._tell("stopped", served=served, cut=cut)
 

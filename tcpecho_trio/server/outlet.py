@@ -21,7 +21,7 @@ MAX_QUEUED = 1 << 20
 WRITE_EVERY = 0.02
 """Seconds between two writes; fifty a second look immediate to a person."""
 
-FLUSH_TIME = 1.0
+FLUSH_TIME = 0.5
 """Seconds that the last lines get to leave when the server ends."""
 
 

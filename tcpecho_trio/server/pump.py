@@ -135,30 +135,29 @@ class Pump:
         for fd, _ in ready:
             receive_plain, client, _ = carried[fd]
             try:
-                data = read(fd, READ_SIZE)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                self._fail(fd, error)
-                continue
-            client.active = now
-            told = telling and data and journal.received(client.peer, data)
-            reply = receive_plain(data)
-            if reply is None:
-                reply = self._take(fd, data)
-                if reply is None:
+                try:
+                    data = read(fd, READ_SIZE)
+                except BlockingIOError:
                     continue
-            try:
-                sent = write(fd, reply)
-            except BlockingIOError:
-                sent = 0
+                client.active = now
+                told = telling and data and journal.received(client.peer, data)
+                reply = receive_plain(data)
+                if reply is None:
+                    reply = self._take(fd, data)
+                    if reply is None:
+                        continue
+                try:
+                    sent = write(fd, reply)
+                except BlockingIOError:
+                    sent = 0
+                if sent != len(reply):
+                    self._hand_back(fd, HandedBack((reply,), sent))
+                elif told:
+                    journal.replied(client.peer, reply)
             except OSError as error:
+                self._fail(fd, _broken(error))
+            except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
                 self._fail(fd, error)
-                continue
-            if sent != len(reply):
-                self._hand_back(fd, HandedBack((reply,), sent))
-            elif told:
-                journal.replied(client.peer, reply)
 
     def _take(self, fd: int, data: bytes) -> bytes | None:
         """Take a chunk that is no plain one: its reply, if that is still all there is to do."""
@@ -182,10 +181,15 @@ class Pump:
     def _hand_back(self, fd: int, handed_back: HandedBack) -> None:
         trio.lowlevel.reschedule(self._drop(fd), outcome.Value(handed_back))
 
-    def _fail(self, fd: int, cause: OSError) -> None:
-        error = trio.BrokenResourceError(f"socket connection broken: {cause}")
-        error.__cause__ = cause
-        trio.lowlevel.reschedule(self._drop(fd), outcome.Error(error))
+    def _fail(self, fd: int, error: Exception) -> None:
+        if fd in self._carried:  # it may have failed after it was let go
+            trio.lowlevel.reschedule(self._drop(fd), outcome.Error(error))
+
+
+def _broken(cause: OSError) -> trio.BrokenResourceError:
+    error = trio.BrokenResourceError(f"socket connection broken: {cause}")
+    error.__cause__ = cause
+    return error
 
 
 def pump_exists() -> bool:

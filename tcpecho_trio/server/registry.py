@@ -8,6 +8,9 @@ from typing import Protocol
 
 import trio
 
+BY_FORCE = ("cut", "slow", "foreign", "crashed")
+"""Endings that are not orderly, by the server's own doing."""
+
 
 class Client(Protocol):
     """What the registry knows of a connection."""
@@ -28,7 +31,6 @@ class Registry:
         """How many connections have ended in each way; the keys are an Ending's values."""
         self.arriving: set[trio.CancelScope] = set()
         """Who is connected but has not introduced themselves yet; cancelled by the drain."""
-        self._before_drain: Counter[str] = Counter()
 
     def add(self, client: Client) -> None:
         """A connection has been accepted."""
@@ -40,20 +42,15 @@ class Registry:
         del self._clients[client]
         self.endings[ending] += 1
 
-    def begin_drain(self) -> None:
-        """From here on endings are the drain's doing."""
-        self._before_drain = self.endings.copy()
-
-    def since_drain(self) -> tuple[int, int]:
-        """How many connections have finished since the drain began, and how many were cut."""
-        endings = self.endings - self._before_drain
-        cut = endings["cut"]
-        return endings.total() - cut, cut
-
     @property
     def closed(self) -> int:
         """How many connections have come and gone."""
         return self.endings.total()
+
+    @property
+    def cut(self) -> int:
+        """How many of them the server has ended by force."""
+        return sum(self.endings[ending] for ending in BY_FORCE)
 
     def __len__(self) -> int:
         return len(self._clients)

@@ -34,9 +34,9 @@ class Settings:
       dialect: which words are commands.
       max_connections: clients served at a time; a further one is told so and closed. Ten
         thousand are 45 MiB of private memory, and what one process can sensibly talk to.
-      idle_timeout: seconds without a byte from a client after which it is let go, in an orderly
-        way; 0 for never. An hour: people think, and connection pools keep spares, but nobody
-        should hold a descriptor for ever.
+      idle_timeout: seconds without a byte from or to a client after which it is let go, in
+        an orderly way; 0 for never. An hour: people think, and connection pools keep spares, but
+        nobody should hold a descriptor for ever.
       write_timeout: seconds in which a client that has replies waiting must take some of them
         (see :mod:`~tcpecho_trio.server.patience`) or is cut; 0 for never. Half of what
         nginx gives (``send_timeout``).

@@ -38,6 +38,10 @@ class TlsFiles:
     key: str
     client_ca: str | None = None
 
+    def __str__(self) -> str:
+        """The files, for a message about them."""
+        return ", ".join(filter(None, (self.certificate, self.key, self.client_ca)))
+
 
 class Tls:
     """The context that handshakes are made with; it can be loaded anew at any time.
@@ -62,7 +66,10 @@ class Tls:
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(self._files.certificate, self._files.key)
+        # A key with a passphrase is an error, not a question on the terminal (which would stop us).
+        context.load_cert_chain(self._files.certificate, self._files.key, password=lambda: "")
+        # An end without close_notify is an end; the other direction goes on, as without TLS.
+        context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
         context.set_alpn_protocols(PROTOCOLS)
         if self._files.client_ca is not None:
             context.load_verify_locations(self._files.client_ca)

@@ -36,6 +36,7 @@ def listening_at(path: str, mode: int | None) -> Iterator[trio.SocketListener]:
     with contextlib.ExitStack() as undo:
         listening = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         undo.callback(listening.close)
+        _remove(new, None)  # of a process that had our number, and died between the two names
         _bind(listening, new)
         undo.callback(_remove, new, None)
         if mode is not None:

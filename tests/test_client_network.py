@@ -13,10 +13,16 @@ from pathlib import Path
 
 import pytest
 import trio
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from tcpecho_trio.client import ClientTls, open_client
 from tcpecho_trio.errors import CannotConnect, CannotRead
-from tests.processes import ROOT, ServerProcess, run, serving
+from tests.processes import ROOT, ServerProcess, at_terminal, exit_code, run, serving
 
 MESSAGES = ("-m", "hola", "-m", "INFORME")
 
@@ -141,6 +147,19 @@ def test_a_key_that_cannot_be_read_is_one_clear_line(lab: Lab, tmp_path: Path) -
     assert line.startswith("Error: no se puede usar ")
     line = one_line(run("serve", "--port", "0", *wrong))
     assert line.startswith("Error: no se puede usar ")
+
+
+@pytest.mark.parametrize("command", ["serve", "client"])
+def test_a_key_with_a_passphrase_is_an_error_and_not_a_question(
+    lab: Lab, tmp_path: Path, command: str
+) -> None:
+    key = load_pem_private_key(Path(lab["server.key"]).read_bytes(), None)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
+    (tmp_path / "locked.key").write_bytes(locked)
+    files = ("--tls-cert", lab["server.pem"], "--tls-key", str(tmp_path / "locked.key"))
+    with at_terminal(command, "--port", "0", *files) as terminal:
+        terminal.expect("Error: no se puede usar ")
+        assert exit_code(terminal) == 1
 
 
 @pytest.mark.parametrize("command", ["serve", "client"])

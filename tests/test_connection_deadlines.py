@@ -95,6 +95,23 @@ async def test_a_client_that_reads_a_piece_now_and_then_is_kept(autojump_clock: 
     assert wire.ending() == "eof"
 
 
+async def test_who_takes_replies_is_not_silent(autojump_clock: MockClock) -> None:
+    text = b"x" * 10 * PIECE + b"\n"
+    async with served(idle_timeout=60, lockstep=True) as wire:
+        async with trio.open_nursery() as nursery:
+
+            async def say() -> None:
+                await wire.say(text)
+                await wire.say(b"adios\n")
+
+            nursery.start_soon(say)
+            received = b""
+            while len(received) < len(text) + 6:
+                await trio.sleep(20)
+                received += await wire.stream.receive_some(PIECE)
+        assert received == text.upper() + b"ADIOS\n"
+
+
 async def test_a_greeting_that_nobody_reads_is_not_waited_for_for_ever(
     autojump_clock: MockClock,
 ) -> None:

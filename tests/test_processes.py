@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import subprocess
 import pexpect
 import pytest
 
+from tcpecho_trio.server_process import SPARE_DESCRIPTORS, room_for_connections
 from tests.processes import PROGRAM, ROOT, OldClient, ServerProcess, matched, run, serving
 
 
@@ -106,7 +108,9 @@ def test_fewer_replies_than_messages_are_an_error() -> None:
     assert done.stdout.decode() == "Conexión cerrada\n"
     assert done.returncode == 1
     (line,) = done.stderr.decode().splitlines()
-    assert line.startswith("Error: El servidor cerró la conexión sin responder a todo. ")
+    assert line.startswith(
+        "Error: El servidor cerró la conexión "
+    )  # before it had "hola", or after
 
 
 def test_an_ipv6_address_is_written_in_brackets() -> None:
@@ -171,3 +175,23 @@ def test_a_job_in_the_background_of_a_terminal_is_not_stopped() -> None:
     shell.sendline("kill %1; wait %1; echo rc=$?")
     shell.expect_exact("rc=0")
     shell.close(force=True)
+
+
+def test_too_few_descriptors_to_begin_with_are_one_clear_line() -> None:
+    limited = f"ulimit -n 6; exec {' '.join(PROGRAM)} serve --port 0"
+    done = subprocess.run(["bash", "-c", limited], capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("Error: no se puede ")
+
+
+def test_an_empty_host_is_wrong_usage() -> None:
+    assert run("serve", "--host", "").returncode == 2
+
+
+def test_descriptors_are_kept_for_what_is_not_a_client() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        assert room_for_connections() == hard - SPARE_DESCRIPTORS
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -8,6 +8,11 @@ import sys
 
 import pytest
 
+from tcpecho_trio.server import Settings
+from tcpecho_trio.server.connection import LINGER_BYTES, LINGER_TIME
+from tcpecho_trio.server.doorway import KEEPALIVE
+from tcpecho_trio.server.journal import EVENTS_A_SECOND
+from tcpecho_trio.server_process import SPARE_DESCRIPTORS
 from tests.processes import ROOT, run, serving
 from tests.screens import HINT, PROMPT
 
@@ -72,3 +77,17 @@ def test_the_speed_table_is_the_one_that_was_measured() -> None:
 
 def test_the_spanish_guide_shows_the_clients_prompt_as_it_is() -> None:
     assert f"{PROMPT}\n{HINT}\n" in README
+
+
+def test_the_readmes_numbers_are_those_of_the_code() -> None:
+    for said in (
+        f"at most {LINGER_TIME:g} s and {LINGER_BYTES // 1024} KiB",
+        f"asked after {KEEPALIVE['TCP_KEEPIDLE']} s, four times, {KEEPALIVE['TCP_KEEPINTVL']} s",
+        f"descriptor limit less {SPARE_DESCRIPTORS}",
+        f"at most {EVENTS_A_SECOND} times a second, troubles once in ten seconds",
+        f"`--max-connections` ({Settings().max_connections:,})".replace(",", " "),
+        f"`--idle-timeout` ({Settings().idle_timeout:g} s",
+        f"`--write-timeout` ({Settings().write_timeout:g} s",
+        f"`--drain-timeout` ({Settings().drain_timeout:g} s)",
+    ):
+        assert said in README.replace("\n", " "), said

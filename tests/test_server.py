@@ -14,8 +14,10 @@ import trio.testing
 
 from tcpecho_trio.dialects import ADMIN
 from tcpecho_trio.errors import CannotListen
+from tcpecho_trio.protocol import Output, Protocol
 from tcpecho_trio.server import Journal, Lifecycle, Phase, Registry, Settings, serve
 from tcpecho_trio.server.doorway import KEEPALIVE, Doorway
+from tcpecho_trio.server.endpoints import Endpoint, Scheme
 from tcpecho_trio.texts import ENGLISH
 from tests.running import Told, read_all, read_exactly, running_server
 
@@ -288,6 +290,62 @@ async def test_a_rush_looks_at_every_address_of_the_host() -> None:
                 listening.setblocking(False)
             (waiting,) = doorway.rush(socket.AF_INET)
             await waiting.aclose()
+
+
+async def test_a_bug_of_ours_costs_the_client_that_met_it_and_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def buggy(protocol: Protocol, data: bytes) -> tuple[Output, ...]:
+        if b"bug" in data:
+            raise RuntimeError("a bug")
+        return receive_any(protocol, data)
+
+    receive_any = Protocol._receive_any
+    monkeypatch.setattr(Protocol, "_receive_any", buggy)
+    async with running_server() as server, await server.connect() as polite:
+        await polite.send_all(b"hola")
+        assert await read_exactly(polite, 4) == b"HOLA"
+        async with await server.connect() as unlucky:
+            await unlucky.send_all(b"bug")
+            with pytest.raises(trio.BrokenResourceError):
+                await read_all(unlucky)
+        await polite.send_all(b"adios")
+        assert await read_exactly(polite, 5) == b"ADIOS"
+        (crash,) = server.told.named("crashed")
+        assert "RuntimeError: a bug" in crash["traceback"]
+
+
+async def test_an_end_while_the_second_endpoint_is_being_opened_is_an_orderly_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolve = trio.socket.getaddrinfo
+
+    async def slow_for_the_second(host: str, *args: object, **options: object) -> object:
+        if host == "::1":
+            lifecycle.drain("early")
+            await trio.sleep_forever()
+        return await resolve(host, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("trio.socket.getaddrinfo", slow_for_the_second)
+    lifecycle, told = Lifecycle(), Told()
+    endpoints = tuple(Endpoint(Scheme.TCP, host) for host in ("127.0.0.1", "::1"))
+    server = partial(serve, Settings(listen=endpoints), lifecycle=lifecycle, registry=Registry())
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(server, journal=Journal(told, ENGLISH)))
+    assert listeners == []
+    assert told.named("listening") == []
+    assert len(told.named("stopped")) == 1
+
+
+async def test_a_socket_that_was_given_to_us_is_kept_alive_too() -> None:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    lifecycle = Lifecycle()
+    server = partial(serve, Settings(), lifecycle=lifecycle, registry=Registry())
+    async with trio.open_nursery() as nursery:
+        journal = Journal(Told(), ENGLISH)
+        await nursery.start(partial(server, journal=journal, listeners=[listener]))
+        assert listener.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        lifecycle.drain("test")
 
 
 async def test_the_kernel_asks_silent_peers_whether_they_are_still_there() -> None:

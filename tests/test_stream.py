@@ -99,6 +99,36 @@ async def test_a_server_that_closes_with_its_last_reply_has_answered_everything(
     assert collected == b"HOLA\n"
 
 
+async def test_a_leaving_word_with_more_behind_it_has_not_sent_everything() -> None:
+    ours, theirs = memory_stream_pair()
+    client = Client(ours, STANDARD, "double:1")
+    closed = trio.Event()
+    chunks = [b"DESCONEXION\n", b"hola\n"]
+
+    async def source() -> bytes:
+        if len(chunks) == 1:
+            await closed.wait()  # the rest comes when the server has closed
+        return chunks.pop(0)
+
+    async def server() -> None:
+        assert await theirs.receive_some() == b"DESCONEXION\n"
+        await theirs.send_all("Conexión cerrada\n".encode())
+        await theirs.send_eof()
+        await trio.testing.wait_all_tasks_blocked()
+        closed.set()
+
+    _, sink = collector()
+    failure: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server)
+        try:
+            await relay(client, source, sink)
+        except ConnectionLost as error:
+            failure = error
+    assert isinstance(failure, ConnectionLost)
+    assert failure.message == "client_input_lost"
+
+
 async def test_a_time_limit_is_for_replies_and_not_for_the_sink(
     autojump_clock: MockClock,
 ) -> None:

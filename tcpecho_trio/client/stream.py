@@ -87,10 +87,12 @@ async def relay(
                 nursery.cancel_scope.cancel()
     if failures:
         raise failures[0]
-    if between_chunks and not sent_all and not ledger.leaves:
+    unsent: bytes | None = None
+    if between_chunks and not sent_all:
         with trio.move_on_after(END_TIME):
-            sent_all = not await source()
-    if not sent_all and not ledger.leaves:
+            unsent = await source()
+            sent_all = not unsent
+    if unsent or not (sent_all or ledger.leaves):
         raise ServerLeft("client_input_lost")
     if ledger.lost:
         raise ServerLeft("client_replies_lost")

@@ -159,6 +159,20 @@ def test_a_peer_that_says_nothing_is_let_go_at_the_idle_timeout(way: str) -> Non
         assert server.wait_for_end(talking) == "idle"
 
 
+def test_what_came_while_nobody_could_look_is_no_silence(way: str) -> None:
+    with attacked("--idle-timeout", "0.3", way=way) as server, server.connect() as client:
+        client.sendall(b"hola\n")
+        assert read_exactly(client, 5) == b"HOLA\n"
+        server.process.send_signal(signal.SIGSTOP)
+        client.sendall(b"adios\n")
+        client.settimeout(0.5)
+        with pytest.raises(TimeoutError):  # longer than the idle timeout
+            client.recv(1)
+        client.settimeout(PATIENCE)
+        server.process.send_signal(signal.SIGCONT)
+        assert read_exactly(client, 6) == b"ADIOS\n"
+
+
 def test_a_peer_that_never_reads_is_cut_at_the_write_timeout(way: str) -> None:
     with attacked("--write-timeout", "1", way=way) as server, unread(server) as client:
         fill(client)

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import threading
@@ -35,6 +36,7 @@ class Victim:
 
     def __init__(self, *options: str, greeting: str = "") -> None:
         self._greeting = greeting.encode()
+        self._context: ssl.SSLContext | None = None
         self.process = subprocess.Popen(
             [*PROGRAM, "serve", "--port", "0", "--log-format", "json", *options],
             stdin=subprocess.PIPE,
@@ -78,10 +80,16 @@ class Victim:
         peer = "{}:{}".format(*client.getsockname())
         return str(self.wait_for("closed", lambda event: event["peer"] == peer)["reason"])
 
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        """From here on clients speak TLS."""
+        self._context = context
+
     def connect(self, host: str = "127.0.0.1") -> socket.socket:
         """A client, greeted if need be."""
         client = socket.create_connection((host, self.port))
         client.settimeout(PATIENCE)
+        if self._context is not None:
+            client = self._context.wrap_socket(client, server_hostname="localhost")
         assert read_exactly(client, len(self._greeting)) == self._greeting
         return client
 

@@ -1,0 +1,129 @@
+"""What the TLS port has to live through: the same, and what only TLS makes possible."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.hostile.victim import PATIENCE, Victim, attacked, read_all, read_exactly
+
+
+class Lab:
+    """A server's certificate, and whom to trust for it."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = trustme.CA()
+        issued = authority.issue_cert("localhost")
+        certificate, key = str(folder / "server.pem"), str(folder / "server.key")
+        issued.private_key_and_cert_chain_pem.write_to_path(certificate)
+        issued.private_key_pem.write_to_path(key)
+        self.server = ("--tls-cert", certificate, "--tls-key", key)
+        self.context = ssl.create_default_context()
+        authority.configure_trust(self.context)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    return Lab(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def tls_server(lab: Lab) -> Iterator[Victim]:
+    with attacked("--host", "127.0.0.1", *lab.server) as victim:
+        victim.encrypt(lab.context)
+        yield victim
+
+
+@pytest.fixture
+def server(tls_server: Victim) -> Iterator[Victim]:
+    yield tls_server
+    tls_server.check()
+
+
+def raw(server: Victim) -> socket.socket:
+    """A connection on which no handshake has been made."""
+    return socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+
+
+def hello(name: bytes) -> bytes:
+    """The first words of a client that asks for a server of this name."""
+    context, incoming, outgoing = ssl.create_default_context(), ssl.MemoryBIO(), ssl.MemoryBIO()
+    placeholder = "a" * len(name)
+    client = context.wrap_bio(incoming, outgoing, server_hostname=placeholder)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read().replace(placeholder.encode(), name)
+
+
+def test_hundreds_of_hellos_with_a_name_that_is_none(server: Victim) -> None:
+    # Python's binding cannot decode it, and would tell stderr, which nobody reads here.
+    for _ in range(300):
+        with raw(server) as client, contextlib.suppress(ConnectionError):
+            client.sendall(hello(b"\xff" * 16))
+            client.recv(1)
+
+
+def test_halves_of_handshakes(server: Victim) -> None:
+    whole = hello(b"localhost")
+    with contextlib.ExitStack() as held:
+        for end in (1, 5, 6, 40, len(whole)):
+            for _ in range(10):
+                held.enter_context(raw(server)).sendall(whole[:end])
+        server.check()
+
+
+def test_plain_text_on_the_tls_port(server: Victim) -> None:
+    for said in (b"hola\n", b"GET / HTTP/1.1\r\n\r\n", bytes(1000), b"\x16\x03\x01\xff\xff"):
+        with raw(server) as client:
+            client.sendall(said)
+            client.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionError):
+                assert b"HOLA" not in read_all(client)
+
+
+def test_a_probe_that_connects_and_leaves_makes_no_noise(server: Victim) -> None:
+    told = len(server.lines)
+    for _ in range(20):
+        raw(server).close()
+    server.check()
+    assert all(b"tls_refused" not in line for line in server.lines[told:])
+
+
+@pytest.mark.parametrize("said", [b"hola\nDESCONEXI", b"hola \xc3", b"x" * 300_000])
+def test_what_is_due_at_an_impolite_end_of_input_still_comes(server: Victim, said: bytes) -> None:
+    with server.connect() as client:
+        client.sendall(said)
+        assert isinstance(client, ssl.SSLSocket)
+        half = socket.socket(fileno=client.fileno())  # TCP's half-close, without a word of TLS
+        half.shutdown(socket.SHUT_WR)
+        half.detach()
+        assert read_exactly(client, len(said)) == said.upper()
+
+
+@pytest.mark.parametrize("last", [b"hola\n", b"DESCONEXION\n"])
+def test_the_end_is_said_in_tls(server: Victim, lab: Lab, last: bytes) -> None:
+    with raw(server) as below:
+        client = lab.context.wrap_socket(
+            below, server_hostname="localhost", suppress_ragged_eofs=False
+        )
+        with client:
+            client.sendall(last)
+            assert client.recv(100)
+            client.unwrap()  # raises unless the server says close_notify, too
+
+
+def test_a_hang_up_in_the_middle_of_the_end(lab: Lab) -> None:
+    for _ in range(5):
+        with attacked("--host", "127.0.0.1", *lab.server) as server:
+            server.encrypt(lab.context)
+            server.process.send_signal(signal.SIGTERM)
+            while server.process.poll() is None:
+                server.process.send_signal(signal.SIGHUP)
+            assert server.finish() == 0

@@ -115,6 +115,7 @@ class Texts:
     cannot_listen: str
     path_taken: str
     cannot_listen_at_path: str
+    cannot_inherit: str
     cannot_read: str
     unknown_host: str
     connection_refused: str
@@ -275,6 +276,7 @@ SPANISH = Texts(
     cannot_listen="no se puede escuchar en {address}: {reason}. Revisa --host y --port.",
     path_taken="en {path} ya escucha otro, o no es un socket. Elige otra ruta: --unix.",
     cannot_listen_at_path="no se puede escuchar en {path}: {reason}. Revisa --unix.",
+    cannot_inherit="LISTEN_FDS anuncia lo que no es un socket que escucha: {reason}.",
     cannot_read="no se puede usar {files}: {reason}. Revisa los archivos PEM.",
     unknown_host="no se encuentra el servidor «{host}». Revisa --host.",
     connection_refused=(
@@ -437,6 +439,7 @@ ENGLISH = Texts(
     cannot_listen="cannot listen on {address}: {reason}. Check --host and --port.",
     path_taken="somebody listens at {path} already, or it is no socket. Choose another: --unix.",
     cannot_listen_at_path="cannot listen at {path}: {reason}. Check --unix.",
+    cannot_inherit="LISTEN_FDS announces what is no listening socket: {reason}.",
     cannot_read="cannot use {files}: {reason}. Check the PEM files.",
     unknown_host="the server “{host}” cannot be found. Check --host.",
     connection_refused=(

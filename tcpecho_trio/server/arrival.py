@@ -91,7 +91,7 @@ class Visit:
       stream: the connection.
       peer: whose it is.
       tls: what to shake hands with; None for plain connections.
-      path: of the Unix socket that it came by; empty for TCP.
+      path: of the Unix socket that it came by, bytes for an abstract name; empty for TCP.
       number: which visit it is since the server started, from 1.
       faults: what it is made to suffer.
     """
@@ -99,7 +99,7 @@ class Visit:
     stream: trio.SocketStream
     peer: Peer
     tls: Tls | None
-    path: str
+    path: str | bytes
     number: int
     faults: tuple[Fault, ...]
 
@@ -139,7 +139,7 @@ class Arrivals:
         self._at_once = not (settings.proxy_protocol or settings.faults or settings.dialect.reports)
         self._count = 0
 
-    def handler(self, tls: Tls | None = None, *, path: str = "") -> Handler:
+    def handler(self, tls: Tls | None = None, *, path: str | bytes = "") -> Handler:
         """What a door calls with each connection.
 
         Args:
@@ -148,7 +148,9 @@ class Arrivals:
         """
         return partial(self.receive, tls, path)
 
-    def receive(self, tls: Tls | None, path: str, stream: trio.SocketStream) -> Awaitable[None]:
+    def receive(
+        self, tls: Tls | None, path: str | bytes, stream: trio.SocketStream
+    ) -> Awaitable[None]:
         """Serve one accepted connection, to be awaited in a task of its own.
 
         No failure leaves it, because in a nursery one handler's exception ends all the others.

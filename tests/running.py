@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -57,6 +57,15 @@ class Running:
             await stream.send_eof()
             return await read_all(stream)
 
+    async def endings(self, count: int = 1) -> list[str]:
+        """How that many connections ended; none of them by a bug of ours.
+
+        Asks the registry: the journal does not tell everything where a lot is said.
+        """
+        await until(lambda: self.registry.closed >= count)
+        assert self.told.named("crashed") == []
+        return sorted(self.registry.endings.elements())
+
 
 PUMP = True
 """Whether servers take the fast path; the fixture `path` runs a test both ways."""
@@ -89,6 +98,14 @@ async def running_server(
         await lifecycle.wait_stopped()
     assert registry.accepted == registry.closed
     assert not registry.arriving
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    """Let the other tasks run until something has happened that tells nobody."""
+    while True:
+        if happened():
+            return
+        await trio.lowlevel.checkpoint()
 
 
 async def read_all(stream: trio.abc.ReceiveStream) -> bytes:

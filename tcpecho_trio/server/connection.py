@@ -161,6 +161,8 @@ class Connection:
             elif self._ending is not Ending.EOF:  # else all input has been read
                 with trio.move_on_after(LINGER_TIME):
                     await linger(self._stream)
+            elif not isinstance(self._stream, trio.SocketStream):  # whose close says it all
+                await self._stream.send_eof()  # over TLS, an end has to be said (RFC 8446 §6.1)
         except patience.PeerTooSlow:
             self._ending = Ending.SLOW
             reset_on_close(self._stream)

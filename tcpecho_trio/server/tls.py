@@ -7,6 +7,7 @@ half-close, so that a lingering close works as it does without TLS.
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ PROTOCOLS = ("tcpecho",)
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """Where a server's keys are, as PEM.
+    """Where a server's keys are, as PEM; the key without a passphrase.
 
     Args:
       certificate: its certificate, followed by those that lead to the root.
@@ -61,7 +62,7 @@ class Tls:
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(self._files.certificate, self._files.key)
+        context.load_cert_chain(self._files.certificate, self._files.key, _no_passphrase)
         context.set_alpn_protocols(PROTOCOLS)
         if self._files.client_ca is not None:
             context.load_verify_locations(self._files.client_ca)
@@ -71,6 +72,11 @@ class Tls:
         return context
 
 
+def _no_passphrase() -> str:
+    """Instead of asking on the terminal: nobody may be there, and clients would have to wait."""
+    raise OSError("the key has a passphrase")
+
+
 _asked_for: ContextVar[list[str | None]] = ContextVar("asked_for")
 """Where the handshake that is going on in this task notes the name it was asked for."""
 
@@ -78,6 +84,10 @@ _asked_for: ContextVar[list[str | None]] = ContextVar("asked_for")
 def _note_name(_: object, name: str | None, __: object) -> None:
     """Note the server name that a client asks for (SNI, RFC 6066 §3); serve it all the same."""
     _asked_for.get().append(name)
+
+
+class _Dry(Exception):
+    """Nothing more may be taken from below."""
 
 
 class HandshakeFailed(Exception):
@@ -91,6 +101,7 @@ class _HalfClosing(trio.abc.Stream):
         self.below = below
         self._period = period
         self.heard = False
+        self.dry = False
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await patience.send_all(self.below, bytes(data), self._period)
@@ -99,6 +110,8 @@ class _HalfClosing(trio.abc.Stream):
         await self.below.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if self.dry:
+            raise _Dry
         data = await self.below.receive_some(max_bytes)
         self.heard = self.heard or bool(data)
         return data
@@ -170,6 +183,12 @@ class TlsStream(trio.abc.HalfCloseableStream):
     async def send_eof(self) -> None:
         """Say that nothing more follows, in TLS and in TCP (RFC 8446 §6.1)."""
         self._ended = True
+        # What has come already is decrypted for nobody: OpenSSL would find it behind its own
+        # close_notify and fail, and then Trio does not send that.
+        self._transport.dry = True
+        with contextlib.suppress(_Dry, trio.BrokenResourceError):
+            while await self._stream.receive_some():
+                pass
         await self._stream.aclose()
 
     async def aclose(self) -> None:

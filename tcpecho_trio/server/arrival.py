@@ -227,7 +227,10 @@ class Arrivals:
             if header is None:
                 return None
             if header.source is not None:
-                name, trusted = _client(header)
+                name, on_its_machine = _client(header)
+                trusted = trusted and on_its_machine  # the proxy's loopback may not be ours
+            elif header.command is Command.PROXY:
+                trusted = False  # the proxy does not know whom it speaks for
         stream: trio.abc.HalfCloseableStream = visit.stream
         agreed = None
         if visit.tls is not None:
@@ -302,7 +305,7 @@ async def _nobody() -> None:
 
 
 def _client(header: Header) -> tuple[str, bool]:
-    """The name of the client that a proxy speaks for, and whether it is on this machine."""
+    """The name of the client that a proxy speaks for, and whether it is on the proxy's machine."""
     source = header.source
     if isinstance(source, tuple):
         return format_address(source), is_loopback(source)

@@ -49,7 +49,8 @@ async def reset(client: trio.SocketStream, saying: bytes = b"") -> None:
     """The server resets it, perhaps before this has been said, and says nothing."""
 
     async def say_and_listen() -> None:
-        await client.send_all(saying)
+        if saying:
+            await client.send_all(saying)
         assert await client.receive_some() == b"nothing"
 
     with pytest.raises(trio.BrokenResourceError):
@@ -182,7 +183,10 @@ async def test_whoever_is_not_trusted_is_not_even_listened_to(said: bytes) -> No
         assert (await refusal(server))["fault"] == "untrusted"
 
 
-HOSTS = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
+MAPPED = ip_network("::ffff:0:0/96")
+HOSTS = st.one_of(
+    st.ip_addresses(v=4), st.ip_addresses(v=6).filter(lambda host: host not in MAPPED)
+)
 
 
 @given(HOSTS, st.integers(0, 32))

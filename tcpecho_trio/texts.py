@@ -148,6 +148,7 @@ class Texts:
     cli_tls_client_ca: str
     cli_tls_both: str
     cli_tls_needed: str
+    cli_tls_ca_alone: str
     cli_proxy_protocol: str
     cli_trust_proxy: str
     cli_fault: str
@@ -322,6 +323,7 @@ SPANISH = Texts(
     cli_tls_client_ca="CA (PEM) cuyos certificados de cliente se exigen: TLS mutuo.",
     cli_tls_both="--tls-cert y --tls-key van juntos.",
     cli_tls_needed="para escuchar en tls:// hacen falta --tls-cert y --tls-key.",
+    cli_tls_ca_alone="con --tls-client-ca hacen falta --tls-cert y --tls-key.",
     cli_proxy_protocol="Si cada conexión empieza con una cabecera PROXY (v1 o v2).",
     cli_trust_proxy="Red desde la que se cree una cabecera PROXY; repetible.",
     cli_fault="Fallo a propósito: delay:200ms@0.1, drip, stall, close, reset; repetible.",
@@ -483,6 +485,7 @@ ENGLISH = Texts(
     cli_tls_client_ca="CA (PEM) whose client certificates are demanded: mutual TLS.",
     cli_tls_both="--tls-cert and --tls-key go together.",
     cli_tls_needed="to listen at tls://, --tls-cert and --tls-key are needed.",
+    cli_tls_ca_alone="with --tls-client-ca, --tls-cert and --tls-key are needed.",
     cli_proxy_protocol="Whether every connection begins with a PROXY header (v1 or v2).",
     cli_trust_proxy="Network from which a PROXY header is believed; repeatable.",
     cli_fault="A fault on purpose: delay:200ms@0.1, drip, stall, close, reset; repeatable.",

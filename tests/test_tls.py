@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 import trio
 from cryptography.hazmat.primitives import serialization
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tcpecho_trio.dialects import INSPECT
 from tcpecho_trio.server import Settings
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
 from tcpecho_trio.server.faults import Fault
-from tcpecho_trio.server.tls import Tls, TlsFiles, TlsStream
+from tcpecho_trio.server.tls import Tls, TlsFiles, TlsStream, server_name
 from tests.certificates import HOST, Certificates
 from tests.running import Running, read_all, read_exactly, running_server, until
 
@@ -145,6 +147,44 @@ async def test_a_handshake_notes_the_name_that_it_was_asked_for_itself(
     ):
         for name in names:
             nursery.start_soon(visit, server, name)
+
+
+NAMES = st.from_regex(r"[a-z]{1,30}(\.[a-z]{1,30}){0,4}", fullmatch=True)
+
+
+GULLIBLE = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+GULLIBLE.check_hostname = False
+
+
+def client_hello(name: str | None) -> bytes:
+    """What a client says first, in one record."""
+    said = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        GULLIBLE.wrap_bio(ssl.MemoryBIO(), said, server_hostname=name).do_handshake()
+    return said.read()
+
+
+@given(st.none() | NAMES, st.integers(1, 700), st.binary())
+def test_the_name_is_found_however_the_hello_is_cut_into_records(
+    name: str | None, size: int, rest: bytes
+) -> None:
+    whole = client_hello(name)
+    hello = whole[5:]
+    pieces = [hello[start : start + size] for start in range(0, len(hello), size)]
+    records = [whole[:3] + struct.pack("!H", len(piece)) + piece for piece in pieces]
+    assert server_name(b"".join(records) + b"\x17\x03\x03" + rest) == name
+
+
+async def test_a_name_that_is_not_ascii_is_served_and_no_noise(
+    certificates: Certificates, tls: Tls, capfd: pytest.CaptureFixture[str]
+) -> None:
+    name = b"no.name.at.all"
+    async with running_server(tls=tls) as server, await server.connect() as client:
+        hello = client_hello(name.decode()).replace(name, b"\xff" * len(name))
+        assert server_name(hello) == r"\xff" * len(name)
+        await client.send_all(hello)
+        assert (await client.receive_some()).startswith(b"\x16")  # a ServerHello, no alert
+    assert capfd.readouterr().err == ""
 
 
 # Endings

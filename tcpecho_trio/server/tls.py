@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from contextvars import ContextVar
+import struct
 from dataclasses import dataclass
 
 import trio
@@ -22,6 +22,13 @@ meant. nginx gives 60, haproxy recommends 10."""
 
 PROTOCOLS = ("tcpecho",)
 """What is offered for ALPN (RFC 7301); a client that asks for something else is served too."""
+
+
+HANDSHAKE_RECORD = b"\x16"
+"""How a record of a handshake begins (RFC 8446 §5.1)."""
+
+SERVER_NAME = 0
+"""The extension of a ClientHello that names the server (RFC 6066 §3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +78,6 @@ class Tls:
         if self._files.client_ca is not None:
             context.load_verify_locations(self._files.client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
-
-        context.sni_callback = _note_name
         return context
 
 
@@ -81,13 +86,34 @@ def _no_passphrase() -> str:
     raise OSError("the key has a passphrase")
 
 
-_asked_for: ContextVar[list[str | None]] = ContextVar("asked_for")
-"""Where the handshake that is going on in this task notes the name it was asked for."""
+def server_name(opening: bytes) -> str | None:
+    """The name that a client asks for (SNI, RFC 6066 §3); None if it names none.
 
+    Python's own ``sni_callback`` writes a traceback to stderr when the name is not ASCII, and any
+    client can send that.
 
-def _note_name(_: object, name: str | None, __: object) -> None:
-    """Note the server name that a client asks for (SNI, RFC 6066 §3); serve it all the same."""
-    _asked_for.get().append(name)
+    Args:
+      opening: what came from it in a handshake that OpenSSL has accepted, so that the layout
+        of its ClientHello (RFC 8446 §4.1.2) need not be doubted.
+    """
+    hello, place = b"", 0
+    while opening[place : place + 1] == HANDSHAKE_RECORD:
+        behind = place + 5 + int.from_bytes(opening[place + 3 : place + 5])
+        hello += opening[place + 5 : behind]
+        place = behind
+    end = 4 + int.from_bytes(hello[1:4])
+    place = 38  # type and length; version; random
+    place += 1 + hello[place]  # the session's id
+    place += 2 + int.from_bytes(hello[place : place + 2])  # ciphers
+    place += 1 + hello[place]  # compressions
+    place += 2
+    while place < end:
+        kind, size = struct.unpack_from("!HH", hello, place)
+        behind = place + 4 + size
+        if kind == SERVER_NAME:  # a list of one, whose length, kind and own length come first
+            return hello[place + 9 : behind].decode("ascii", "backslashreplace")
+        place = behind
+    return None
 
 
 class _Dry(Exception):
@@ -104,7 +130,8 @@ class _HalfClosing(trio.abc.Stream):
     def __init__(self, below: trio.SocketStream, period: float) -> None:
         self.below = below
         self._period = period
-        self.heard = False
+        self.opening = bytearray()
+        self.shaking_hands = True
         self.dry = False
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -117,7 +144,8 @@ class _HalfClosing(trio.abc.Stream):
         if self.dry:
             raise _Dry
         data = await self.below.receive_some(max_bytes)
-        self.heard = self.heard or bool(data)
+        if self.shaking_hands:
+            self.opening += data
         return data
 
     async def aclose(self) -> None:
@@ -149,20 +177,20 @@ class TlsStream(trio.abc.HalfCloseableStream):
         Raises:
           HandshakeFailed: no agreement, or not in time.
         """
-        asked_for: list[str | None] = []
-        _asked_for.set(asked_for)
         with trio.move_on_after(HANDSHAKE_TIME) as waiting:
             try:
                 await self._stream.do_handshake()
             except trio.BrokenResourceError as error:
-                if not self._transport.heard:
+                if not self._transport.opening:
                     return False
                 cause = error.__cause__
                 reason = getattr(cause, "reason", None) or getattr(cause, "strerror", None)
                 raise HandshakeFailed(str(reason or cause or error)) from error
         if waiting.cancelled_caught:
             raise HandshakeFailed(f"no handshake within {HANDSHAKE_TIME:g} s")
-        self._name = asked_for[-1] if asked_for else None
+        self._name = server_name(bytes(self._transport.opening))
+        self._transport.shaking_hands = False
+        self._transport.opening.clear()
         return True
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:

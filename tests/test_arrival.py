@@ -14,12 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tcpecho_trio.dialects import ADMIN, INSPECT, SERVER_FULL
-from tcpecho_trio.proxy_protocol import Command, Header, Transport, encode_v1, encode_v2
-from tcpecho_trio.server import Settings
+from tcpecho_trio.proxy_protocol import Command, Fault, Header, Transport, encode_v1, encode_v2
+from tcpecho_trio.server import Journal, Settings
 from tcpecho_trio.server.arrival import Peer
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
+from tcpecho_trio.server.journal import console_teller
 from tcpecho_trio.server.settings import LOOPBACK
 from tcpecho_trio.server.tls import Tls
+from tcpecho_trio.texts import LANGUAGES, Texts
 from tests import proxy_captures
 from tests.certificates import Certificates
 from tests.running import Running, read_all, read_exactly, running_server, until
@@ -223,6 +225,16 @@ async def test_a_proxy_on_a_unix_socket_is_trusted(
             await client.send_all(V1 + b"DESCONEXION\n")
             await read_all(client)
         assert [told["peer"] for told in server.told.named("connected")] == ["203.0.113.7:40000"]
+
+
+@pytest.mark.parametrize("texts", LANGUAGES.values())
+async def test_every_reason_not_to_let_somebody_in_has_its_words(texts: Texts) -> None:
+    lines: list[str] = []
+    faults = [*(fault.name.lower() for fault in Fault), "untrusted", "late"]
+    for fault in faults:
+        Journal(console_teller(lines.append, texts), texts).proxy_refused("p:1", fault, "seen")
+    assert len(lines) == len(set(lines)) == len(faults)
+    assert all(line.startswith("[p:1] ") and "\n" not in line for line in lines)
 
 
 # Who leaves again

@@ -131,7 +131,7 @@ def build_cli(texts: Texts) -> click.Group:
         help=texts.cli_proxy_protocol,
     )
     @click.option(
-        *("--trust-proxy", "trusted_proxies"),
+        "--trust-proxy",
         type=Network(),
         multiple=True,
         metavar="CIDR",
@@ -152,7 +152,7 @@ def build_cli(texts: Texts) -> click.Group:
         help=texts.cli_remote_shutdown,
     )
     @click.option(
-        *("--fault", "faults"),
+        "--fault",
         type=FaultSpec(),
         multiple=True,
         metavar="SPEC",
@@ -182,7 +182,8 @@ def build_cli(texts: Texts) -> click.Group:
         tls_key: str | None,
         tls_client_ca: str | None,
         proxy_protocol: str,
-        trusted_proxies: tuple[Any, ...],
+        trust_proxy: tuple[Any, ...],
+        fault: tuple[Any, ...],
         dialect: str,
         max_connections: int,
         remote_shutdown: str,
@@ -200,6 +201,8 @@ def build_cli(texts: Texts) -> click.Group:
 
         if (tls_cert is None) is not (tls_key is None):
             raise click.UsageError(texts.cli_tls_both)
+        if tls_client_ca is not None and tls_cert is None:
+            raise click.UsageError(texts.cli_tls_ca_alone)
         tls_files = None
         if tls_cert is not None and tls_key is not None:
             tls_files = TlsFiles(tls_cert, tls_key, tls_client_ca)
@@ -219,7 +222,8 @@ def build_cli(texts: Texts) -> click.Group:
             dialect=DIALECTS[dialect],
             max_connections=min(max_connections, room_for_connections()),
             proxy_protocol=proxy_protocol == "required",
-            trusted_proxies=trusted_proxies or LOOPBACK,
+            trusted_proxies=trust_proxy or LOOPBACK,
+            faults=fault,
             remote_shutdown=RemoteShutdown(remote_shutdown),
             identity={name: os.environ[name] for name in IDENTITY if name in os.environ},
             pump=not portable,

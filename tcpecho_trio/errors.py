@@ -72,6 +72,11 @@ class CannotListen(TcpEchoError):
             message, host=host, port=port, address=address, other=other, reason=_reason(error)
         )
 
+    @classmethod
+    def on_inherited(cls, error: OSError) -> CannotListen:
+        """Translate what was wrong with a socket that a service manager had opened for us."""
+        return cls("cannot_inherit", reason=_reason(error))
+
 
 class CannotRead(TcpEchoError):
     """A file with a certificate or a key cannot be used."""

@@ -8,6 +8,7 @@ spoken here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Mapping, MutableMapping
@@ -24,23 +25,27 @@ def inherited_listeners(environ: MutableMapping[str, str]) -> list[trio.SocketLi
     The variables are removed, so that no child takes the descriptors for its own.
 
     Raises:
-      OSError: a descriptor is no socket that listens.
+      OSError: a descriptor is no socket that listens, which one the text says; then all of
+        them are closed.
     """
     pid, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
     environ.pop("LISTEN_FDNAMES", None)
     if pid != str(os.getpid()) or not count.isdecimal():
         return []
-    listeners = []
-    for number in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)):
-        os.set_inheritable(number, False)
-        listeners.append(trio.SocketListener(trio.socket.from_stdlib_socket(_socket(number))))
+    with contextlib.ExitStack() as undo:
+        listeners = []
+        for number in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)):
+            try:
+                listening = socket.socket(fileno=number)
+                undo.callback(listening.close)
+                listening.set_inheritable(False)
+                listening.setblocking(False)
+                listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+            except (OSError, ValueError) as error:  # ValueError: it is none that listens
+                raise OSError(f"descriptor {number}: {error}") from error
+            listeners.append(listener)
+        undo.pop_all()
     return listeners
-
-
-def _socket(number: int) -> socket.socket:
-    listening = socket.socket(fileno=number)
-    listening.setblocking(False)
-    return listening
 
 
 class Notifier:

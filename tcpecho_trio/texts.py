@@ -121,6 +121,7 @@ class Texts:
     cannot_start: str
     path_taken: str
     cannot_listen_at_path: str
+    cannot_inherit: str
     cannot_read: str
     unknown_host: str
     connection_refused: str
@@ -176,6 +177,7 @@ class Texts:
     cli_lab_names: str
     cli_tls_both: str
     cli_tls_needed: str
+    cli_tls_ca_alone: str
     cli_proxy_protocol: str
     cli_trust_proxy: str
     cli_fault: str
@@ -318,6 +320,7 @@ SPANISH = Texts(
     cannot_start="no se puede empezar: {reason}. Libera descriptores (ulimit -n) o memoria.",
     path_taken="en {path} ya escucha otro, o no es un socket. Elige otra ruta: --unix.",
     cannot_listen_at_path="no se puede escuchar en {path}: {reason}. Revisa --unix.",
+    cannot_inherit="LISTEN_FDS anuncia lo que no es un socket que escucha: {reason}.",
     cannot_read="no se puede usar {files}: {reason}. Revisa los archivos PEM.",
     unknown_host="no se encuentra el servidor «{host}». Revisa --host.",
     connection_refused=(
@@ -402,6 +405,7 @@ SPANISH = Texts(
     cli_lab_names="Nombre o dirección del servidor; repetible.",
     cli_tls_both="--tls-cert y --tls-key van juntos.",
     cli_tls_needed="para escuchar en tls:// hacen falta --tls-cert y --tls-key.",
+    cli_tls_ca_alone="con --tls-client-ca hacen falta --tls-cert y --tls-key.",
     cli_proxy_protocol="Si cada conexión empieza con una cabecera PROXY (v1 o v2).",
     cli_trust_proxy="Red desde la que se cree una cabecera PROXY; repetible.",
     cli_fault="Fallo a propósito: delay:200ms@0.1, drip, stall, close, reset; repetible.",
@@ -534,6 +538,7 @@ ENGLISH = Texts(
     cannot_start="cannot start: {reason}. Free some descriptors (ulimit -n) or memory.",
     path_taken="somebody listens at {path} already, or it is no socket. Choose another: --unix.",
     cannot_listen_at_path="cannot listen at {path}: {reason}. Check --unix.",
+    cannot_inherit="LISTEN_FDS announces what is no listening socket: {reason}.",
     cannot_read="cannot use {files}: {reason}. Check the PEM files.",
     unknown_host="the server “{host}” cannot be found. Check --host.",
     connection_refused=(
@@ -618,6 +623,7 @@ ENGLISH = Texts(
     cli_lab_names="A name or address of the server; repeatable.",
     cli_tls_both="--tls-cert and --tls-key go together.",
     cli_tls_needed="to listen at tls://, --tls-cert and --tls-key are needed.",
+    cli_tls_ca_alone="with --tls-client-ca, --tls-cert and --tls-key are needed.",
     cli_proxy_protocol="Whether every connection begins with a PROXY header (v1 or v2).",
     cli_trust_proxy="Network from which a PROXY header is believed; repeatable.",
     cli_fault="A fault on purpose: delay:200ms@0.1, drip, stall, close, reset; repeatable.",

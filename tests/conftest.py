@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.certificates import Certificates
+
 # No deadline: these machines are shared, and speed is the benchmarks' business.
 settings.register_profile(
     "everyday", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -59,6 +61,12 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     monkeypatch.setattr("tests.running.PUMP", way == "pump")
     monkeypatch.setattr("tests.processes.PATH", () if way == "pump" else ("--portable",))
     return way
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority, and what it has certified."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,6 +11,8 @@ from typing import Any
 import trio
 
 from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
+from tcpecho_trio.server.endpoints import Endpoint, Scheme
+from tcpecho_trio.server.tls import Tls
 from tcpecho_trio.texts import ENGLISH
 
 
@@ -43,6 +45,7 @@ class Running:
     lifecycle: Lifecycle
     registry: Registry
     told: Told
+    listeners: list[trio.SocketListener]
 
     async def connect(self) -> trio.SocketStream:
         return await trio.open_tcp_stream("127.0.0.1", self.port)
@@ -54,26 +57,55 @@ class Running:
             await stream.send_eof()
             return await read_all(stream)
 
+    async def endings(self, count: int = 1) -> list[str]:
+        """How that many connections ended; none of them by a bug of ours.
+
+        Asks the registry: the journal does not tell everything where a lot is said.
+        """
+        await until(lambda: self.registry.closed >= count)
+        assert self.told.named("crashed") == []
+        return sorted(self.registry.endings.elements())
+
 
 PUMP = True
 """Whether servers take the fast path; the fixture `path` runs a test both ways."""
 
 
 @asynccontextmanager
-async def running_server(settings: Settings | None = None) -> AsyncGenerator[Running, None]:
-    """A server on a free port; at the end it is drained, and must end by itself."""
+async def running_server(
+    settings: Settings | None = None,
+    *,
+    tls: Tls | None = None,
+    listeners: Sequence[trio.abc.Listener[Any]] = (),
+) -> AsyncGenerator[Running, None]:
+    """A server on a free port; at the end it is drained, and must end by itself.
+
+    With `tls` it speaks TLS there. Endpoints that the settings name are kept, and `port` is then
+    that of the first.
+    """
     settings = replace(settings or Settings(), host="127.0.0.1", port=0, pump=PUMP)
+    if tls is not None and not settings.listen:
+        settings = replace(settings, listen=(Endpoint(Scheme.TLS, "127.0.0.1", 0),))
     lifecycle, registry, told = Lifecycle(), Registry(), Told()
     journal = Journal(told, ENGLISH)
     async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(
-            partial(serve, settings, lifecycle=lifecycle, registry=registry, journal=journal)
-        )
-        port = listeners[0].socket.getsockname()[1]
-        yield Running(port, lifecycle, registry, told)
+        server = partial(serve, settings, lifecycle=lifecycle, registry=registry, journal=journal)
+        serving = await nursery.start(partial(server, tls=tls, listeners=listeners))
+        address = serving[0].socket.getsockname()
+        port = address[1] if isinstance(address, tuple) else 0  # a Unix socket has none
+        yield Running(port, lifecycle, registry, told, serving)
         lifecycle.drain("end of the test")
         await lifecycle.wait_stopped()
     assert registry.accepted == registry.closed
+    assert not registry.arriving
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    """Let the other tasks run until something has happened that tells nobody."""
+    while True:
+        if happened():
+            return
+        await trio.lowlevel.checkpoint()
 
 
 async def read_all(stream: trio.abc.ReceiveStream) -> bytes:

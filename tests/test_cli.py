@@ -6,12 +6,22 @@ import re
 import signal
 import socket
 import subprocess
+from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
 
 from tcpecho_trio import __version__
+from tcpecho_trio.cli import build_cli, main
+from tcpecho_trio.server import Settings
+from tcpecho_trio.server.endpoints import Endpoint, Scheme
+from tcpecho_trio.server.faults import Fault, Kind
+from tcpecho_trio.server.tls import TlsFiles
+from tcpecho_trio.texts import ENGLISH
+from tests.certificates import Certificates
 from tests.processes import (
     PROGRAM,
     ROOT,
@@ -67,6 +77,203 @@ def test_wrong_usage_is_code_2_and_says_where_the_help_is(arguments: tuple[str, 
     first, hint = done.stderr.decode().splitlines()
     assert first.startswith("Error: ")
     assert hint.startswith("Prueba: python -m tcpecho_trio")
+
+
+PEM = str(ROOT / "pyproject.toml")
+FILES = ("--tls-cert", PEM, "--tls-key", PEM)
+"""Files that there are; what is in them is not looked at before the options are right."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--listen", "localhost:5000"), "tcp://, tls://"),
+        (("--listen", "tcp://localhost"), "tcp://host:port"),
+        (("--listen", "tcp://localhost:70000"), "--listen"),
+        (("--listen", "unix://run/echo.sock"), "unix:///path"),
+        (("--listen", "tls://localhost:5001"), "--tls-cert"),
+        (("--unix", "x" * 100), "99 bytes"),
+        (("--unix", ""), "99 bytes"),
+        (("--unix-mode", "999"), "660"),
+        (("--unix-mode", "rw-rw----"), "660"),
+        (("--tls-cert", "no-such-file.pem"), "no-such-file.pem"),
+        (("--tls-cert", str(ROOT)), str(ROOT)),
+        (FILES[:2], "--tls-key"),
+        (FILES[2:], "--tls-cert"),
+        (("--tls-client-ca", PEM), "--tls-client-ca"),
+        (("--proxy-protocol", "sometimes"), "required"),
+        (("--trust-proxy", "localhost"), "localhost"),
+        (("--trust-proxy", "10.0.0.1/8"), "10.0.0.1/8"),
+        (("--trust-proxy", "10.0.0.0/33"), "10.0.0.0/33"),
+        (("--fault", "explode"), "explode"),
+        (("--fault", "delay:200"), "delay:200"),
+        (("--fault", "reset:1@2"), "reset:1@2"),
+        (("--fault-seed", "x"), "--fault-seed"),
+        (("--idle-timeout", "nan"), "nan"),
+        (("--max-connections", "0"), "--max-connections"),
+    ],
+)
+def test_each_wrong_value_is_code_2_and_one_clear_line(
+    arguments: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "--lang", "en", *arguments]) == 2
+    out, err = capsys.readouterr()
+    error, hint = err.splitlines()
+    assert error.startswith("Error: ")
+    assert told in error
+    assert hint == "Try: python -m tcpecho_trio serve --help"
+    assert out == ""
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Settings, dict[str, Any]]]:
+    """What a command line asks for, instead of doing it."""
+    asked: list[tuple[Settings, dict[str, Any]]] = []
+
+    async def note(settings: Settings, texts: object, **options: Any) -> None:
+        asked.append((settings, options))
+
+    monkeypatch.setattr("tcpecho_trio.server_process.run_server", note)
+
+    def serve(*arguments: str) -> tuple[Settings, dict[str, Any]]:
+        assert main(["serve", *arguments]) == 0
+        return asked.pop()
+
+    return serve
+
+
+Served = Callable[..., tuple[Settings, dict[str, Any]]]
+
+
+def test_without_options_it_is_the_exercises_server(served: Served) -> None:
+    settings, options = served()
+    assert settings.endpoints == (Endpoint(Scheme.TCP, "localhost", 5000),)
+    assert settings.trusted_proxies == Settings().trusted_proxies
+    assert (settings.proxy_protocol, settings.faults, settings.banner) == (False, (), False)
+    assert settings.pump
+    assert options == {"tls_files": None, "as_json": False, "messages": True, "console": True}
+
+
+def test_endpoints_that_are_named_replace_the_default(served: Served) -> None:
+    settings, _ = served("--listen", "tcp://[::1]:1", "--unix", "a b", "--listen", "unix:///c")
+    assert list(map(str, settings.endpoints)) == ["[::1]:1", "unix:///c", "unix://a b"]
+
+
+@pytest.mark.parametrize("named", [("--port", "7"), ("--host", "h"), ("--port", "5000")])
+def test_a_host_or_port_that_is_named_is_listened_at_too(
+    served: Served, named: tuple[str, ...]
+) -> None:
+    settings, _ = served("--unix", "/a", *named)
+    first, second = map(str, settings.endpoints)
+    assert first == {"7": "localhost:7", "h": "h:5000", "5000": "localhost:5000"}[named[1]]
+    assert second == "unix:///a"
+
+
+def test_with_a_certificate_the_port_speaks_tls(served: Served) -> None:
+    settings, options = served(*FILES, "--tls-client-ca", PEM)
+    assert list(map(str, settings.endpoints)) == ["tls://localhost:5000"]
+    assert options["tls_files"] == TlsFiles(PEM, PEM, PEM)
+
+
+def test_tls_can_be_one_endpoint_of_several(served: Served) -> None:
+    settings, _ = served("--listen", "tls://h:1", "--listen", "tcp://h:2", *FILES)
+    assert list(map(str, settings.endpoints)) == ["tls://h:1", "h:2"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "name", "expected"),
+    [
+        ("--unix-mode", "0660", "unix_mode", 0o660),
+        ("--proxy-protocol", "required", "proxy_protocol", True),
+        (
+            "--trust-proxy",
+            "10.0.0.0/8 fd00::1",
+            "trusted_proxies",
+            (ip_network("10.0.0.0/8"), ip_network("fd00::1")),
+        ),
+        (
+            "--fault",
+            "delay:2s@0.5 stall",
+            "faults",
+            (Fault(Kind.DELAY, 2, 0.5), Fault(Kind.STALL)),
+        ),
+        ("--fault-seed", "7", "fault_seed", 7),
+        ("--banner", "1", "banner", True),
+        ("--name", "azul", "name", "azul"),
+        (
+            "--listen",
+            "tcp://h:1 unix:///a",
+            "endpoints",
+            (Endpoint(Scheme.TCP, "h", 1), Endpoint(Scheme.UNIX, path="/a")),
+        ),
+        ("--unix", "/a", "endpoints", (Endpoint(Scheme.UNIX, path="/a"),)),
+    ],
+)
+def test_every_option_is_read_from_the_environment_by_its_own_name(
+    *,
+    served: Served,
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+    value: str,
+    name: str,
+    expected: Any,
+) -> None:
+    variable = f"TCPECHO_SERVE_{option[2:].upper().replace('-', '_')}"
+    monkeypatch.setenv(variable, value)
+    assert getattr(served()[0], name) == expected
+    monkeypatch.delenv(variable)
+    if option != "--banner":
+        words = [part for one in value.split() for part in (option, one)]
+        assert getattr(served(*words)[0], name) == expected
+
+
+def test_every_option_has_the_variable_that_its_name_says() -> None:
+    for command in build_cli(ENGLISH).commands.values():
+        for param in command.params:
+            assert f"--{str(param.name).replace('_', '-')}" in param.opts, param.opts
+
+
+def test_certificates_are_read_from_the_environment_too(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("CERT", "KEY", "CLIENT_CA"):
+        monkeypatch.setenv(f"TCPECHO_SERVE_TLS_{variable}", PEM)
+    assert served()[1]["tls_files"] == TlsFiles(*[PEM] * 3)
+
+
+def test_where_kubernetes_runs_it_is_part_of_its_identity(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POD_NAME", "echo-0")
+    assert served()[0].identity == {"POD_NAME": "echo-0"}
+
+
+def test_a_certificate_that_is_none_is_code_1_and_one_clear_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["serve", "--lang", "en", *FILES]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"Error: cannot use {PEM}, {PEM}: ")
+    assert line.endswith("Check the PEM files.")
+
+
+def test_a_hang_up_reads_the_certificate_again_and_a_broken_one_changes_nothing(
+    certificates: Certificates,
+) -> None:
+    files = certificates.issue("process")
+    with serving("--tls-cert", files.certificate, "--tls-key", files.key) as server:
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for("Certificado TLS leído de nuevo")
+        Path(files.certificate).write_text("no certificate")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for("no se pudo leer de nuevo; sigue el anterior")
+        context = certificates.client()
+        with (
+            socket.create_connection(("localhost", server.port)) as below,
+            context.wrap_socket(below, server_hostname="localhost") as client,
+        ):
+            client.sendall(b"hola\n")
+            assert client.recv(100) == b"HOLA\n"
 
 
 def test_no_command_shows_the_help() -> None:

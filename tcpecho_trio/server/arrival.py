@@ -91,7 +91,7 @@ class Visit:
       stream: the connection.
       peer: whose it is.
       tls: what to shake hands with; None for plain connections.
-      path: of the Unix socket that it came by; empty for TCP.
+      path: of the Unix socket that it came by, bytes for an abstract name; empty for TCP.
       number: which visit it is since the server started, from 1.
       faults: what it is made to suffer.
     """
@@ -99,7 +99,7 @@ class Visit:
     stream: trio.SocketStream
     peer: Peer
     tls: Tls | None
-    path: str
+    path: str | bytes
     number: int
     faults: tuple[Fault, ...]
 
@@ -139,7 +139,7 @@ class Arrivals:
         self._at_once = not (settings.proxy_protocol or settings.faults or settings.dialect.reports)
         self._count = 0
 
-    def handler(self, tls: Tls | None = None, *, path: str = "") -> Handler:
+    def handler(self, tls: Tls | None = None, *, path: str | bytes = "") -> Handler:
         """What a door calls with each connection.
 
         Args:
@@ -148,7 +148,9 @@ class Arrivals:
         """
         return partial(self.receive, tls, path)
 
-    def receive(self, tls: Tls | None, path: str, stream: trio.SocketStream) -> Awaitable[None]:
+    def receive(
+        self, tls: Tls | None, path: str | bytes, stream: trio.SocketStream
+    ) -> Awaitable[None]:
         """Serve one accepted connection, to be awaited in a task of its own.
 
         No failure leaves it, because in a nursery one handler's exception ends all the others.
@@ -224,8 +226,11 @@ class Arrivals:
             header = await self._header(visit)
             if header is None:
                 return None
-            if header.command is not Command.LOCAL:
-                name, trusted = _client(header, name)
+            if header.source is not None:
+                name, on_its_machine = _client(header)
+                trusted = trusted and on_its_machine  # the proxy's loopback may not be ours
+            elif header.command is Command.PROXY:
+                trusted = False  # the proxy does not know whom it speaks for
         stream: trio.abc.HalfCloseableStream = visit.stream
         agreed = None
         if visit.tls is not None:
@@ -301,16 +306,12 @@ async def _nobody() -> None:
     await trio.lowlevel.checkpoint()
 
 
-def _client(header: Header, proxy: str) -> tuple[str, bool]:
-    """The name of the client that a proxy speaks for, and whether it is on this machine.
-
-    A client that the proxy does not know goes by the proxy's name, and is trusted with nothing;
-    so is one on a Unix socket: that is local to the proxy, not to us.
-    """
+def _client(header: Header) -> tuple[str, bool]:
+    """The name of the client that a proxy speaks for, and whether it is on the proxy's machine."""
     source = header.source
     if isinstance(source, tuple):
         return format_address(source), is_loopback(source)
-    return f"unix:{shown(source)}" if source else proxy, False
+    return f"unix:{shown(source or b'')}", True
 
 
 def _unix_name(sock: trio.socket.SocketType) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import trio
 
 from tcpecho_trio.addresses import format_address
+from tcpecho_trio.display import shown
 from tcpecho_trio.errors import CannotListen
 from tcpecho_trio.server.arrival import Arrivals
 from tcpecho_trio.server.doorway import Doorway, keep_alive
@@ -80,7 +81,8 @@ class Doors:
         if isinstance(listener, trio.SocketListener):
             address = listener.socket.getsockname()
             if listener.socket.family == socket.AF_UNIX:
-                handler, name = self._arrivals.handler(path=address), f"unix://{address}"
+                # Bytes where it is an abstract name (unix(7)).
+                handler, name = self._arrivals.handler(path=address), f"unix://{shown(address)}"
             else:
                 name = format_address(address)
                 keep_alive(listener.socket)

@@ -49,7 +49,10 @@ class Endpoint:
           ValueError: it is none of ours, or nobody can listen there.
         """
         parts = urlsplit(url)
-        scheme = Scheme(parts.scheme)
+        try:
+            scheme = Scheme(parts.scheme)
+        except ValueError as error:
+            raise ValueError(f"tcp://, tls:// or unix:// is needed: {url}") from error
         if parts.query or parts.fragment:
             raise ValueError(f"nothing may follow the address: {url}")
         if scheme is Scheme.UNIX:

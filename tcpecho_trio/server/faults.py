@@ -18,6 +18,7 @@ kind      amount            what the client sees
 from __future__ import annotations
 
 import enum
+import math
 import random
 import re
 from dataclasses import dataclass
@@ -68,15 +69,20 @@ class Fault:
         found = SPEC.fullmatch(spec)
         if found is None:
             raise ValueError(f"KIND[:AMOUNT][@SHARE], such as delay:200ms@0.1: {spec}")
-        kind, unit = Kind(found["kind"]), found["unit"]
-        amount = float(found["amount"] or 0) / (1000 if unit == "ms" else 1)
-        share = float(found["share"] or 1)
+        try:
+            kind, unit = Kind(found["kind"]), found["unit"]
+            amount = float(found["amount"] or 0) / (1000 if unit == "ms" else 1)
+            share = float(found["share"] or 1)
+        except ValueError as error:
+            raise ValueError(f"no such fault: {spec}") from error
         timed, sized = kind is Kind.DELAY, kind is not Kind.STALL
         if (
             not 0 <= share <= 1
             or (found["amount"] is None) is sized
             or (unit is None) is timed
             or (kind is Kind.DRIP and amount < 1)
+            or (kind in (Kind.CLOSE, Kind.RESET) and not amount.is_integer())
+            or math.isinf(amount)
         ):
             raise ValueError(f"no such fault: {spec}")
         return cls(kind, amount, share)
@@ -86,7 +92,8 @@ class Fault:
         if self.kind is Kind.STALL:
             return str(self.kind.value)
         unit = "s" if self.kind is Kind.DELAY else ""
-        return f"{self.kind.value}:{self.amount:g}{unit}"
+        amount = f"{self.amount:f}".rstrip("0").rstrip(".")  # %g would round 1234567 bytes
+        return f"{self.kind.value}:{amount}{unit}"
 
 
 class Lottery:
@@ -190,7 +197,8 @@ class FaultyStream(trio.abc.HalfCloseableStream):
         await self.below.wait_send_all_might_not_block()
 
     async def send_eof(self) -> None:
-        """Half-close."""
+        """Half-close; then no fault stands in the way of an orderly close."""
+        self._room, self._stalls = None, False
         await self.below.send_eof()
 
     async def aclose(self) -> None:

@@ -56,7 +56,7 @@ async def _send_in_pieces(
         with trio.move_on_after(period) as waiting:
             await stream.send_all(data[start : start + PIECE])
         if waiting.cancelled_caught:
-            raise PeerTooSlow
+            raise PeerTooSlow(f"it took nothing for {period:g} s")
 
 
 async def _send_to_socket(
@@ -73,4 +73,4 @@ async def _send_to_socket(
         with trio.move_on_after(period) as waiting:
             view = view[await sock.send(view) :]
         if waiting.cancelled_caught:
-            raise PeerTooSlow
+            raise PeerTooSlow(f"it took nothing for {period:g} s")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from contextvars import ContextVar
+import struct
 from dataclasses import dataclass
 
 import trio
@@ -24,9 +24,16 @@ PROTOCOLS = ("tcpecho",)
 """What is offered for ALPN (RFC 7301); a client that asks for something else is served too."""
 
 
+HANDSHAKE_RECORD = b"\x16"
+"""How a record of a handshake begins (RFC 8446 §5.1)."""
+
+SERVER_NAME = 0
+"""The extension of a ClientHello that names the server (RFC 6066 §3)."""
+
+
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """Where a server's keys are, as PEM.
+    """Where a server's keys are, as PEM; the key without a passphrase.
 
     Args:
       certificate: its certificate, followed by those that lead to the root.
@@ -66,26 +73,53 @@ class Tls:
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        # A key with a passphrase is an error, not a question on the terminal (which would stop us).
-        context.load_cert_chain(self._files.certificate, self._files.key, password=lambda: "")
+        context.load_cert_chain(self._files.certificate, self._files.key, _no_passphrase)
         # An end without close_notify is an end; the other direction goes on, as without TLS.
         context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
         context.set_alpn_protocols(PROTOCOLS)
         if self._files.client_ca is not None:
             context.load_verify_locations(self._files.client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
-
-        context.sni_callback = _note_name
         return context
 
 
-_asked_for: ContextVar[list[str | None]] = ContextVar("asked_for")
-"""Where the handshake that is going on in this task notes the name it was asked for."""
+def _no_passphrase() -> str:
+    """Instead of asking on the terminal: nobody may be there, and clients would have to wait."""
+    raise OSError("the key has a passphrase")
 
 
-def _note_name(_: object, name: str | None, __: object) -> None:
-    """Note the server name that a client asks for (SNI, RFC 6066 §3); serve it all the same."""
-    _asked_for.get().append(name)
+def server_name(opening: bytes) -> str | None:
+    """The name that a client asks for (SNI, RFC 6066 §3); None if it names none.
+
+    Python's own ``sni_callback`` writes a traceback to stderr when the name is not ASCII, and any
+    client can send that.
+
+    Args:
+      opening: what came from it in a handshake that OpenSSL has accepted, so that the layout
+        of its ClientHello (RFC 8446 §4.1.2) need not be doubted.
+    """
+    hello, place = b"", 0
+    while opening[place : place + 1] == HANDSHAKE_RECORD:
+        behind = place + 5 + int.from_bytes(opening[place + 3 : place + 5])
+        hello += opening[place + 5 : behind]
+        place = behind
+    end = 4 + int.from_bytes(hello[1:4])
+    place = 38  # type and length; version; random
+    place += 1 + hello[place]  # the session's id
+    place += 2 + int.from_bytes(hello[place : place + 2])  # ciphers
+    place += 1 + hello[place]  # compressions
+    place += 2
+    while place < end:
+        kind, size = struct.unpack_from("!HH", hello, place)
+        behind = place + 4 + size
+        if kind == SERVER_NAME:  # a list of one, whose length, kind and own length come first
+            return hello[place + 9 : behind].decode("ascii", "backslashreplace")
+        place = behind
+    return None
+
+
+class _Dry(Exception):
+    """Nothing more may be taken from below."""
 
 
 class HandshakeFailed(Exception):
@@ -98,7 +132,9 @@ class _HalfClosing(trio.abc.Stream):
     def __init__(self, below: trio.SocketStream, period: float) -> None:
         self.below = below
         self._period = period
-        self.heard = False
+        self.opening = bytearray()
+        self.shaking_hands = True
+        self.dry = False
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await patience.send_all(self.below, bytes(data), self._period)
@@ -107,8 +143,11 @@ class _HalfClosing(trio.abc.Stream):
         await self.below.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if self.dry:
+            raise _Dry
         data = await self.below.receive_some(max_bytes)
-        self.heard = self.heard or bool(data)
+        if self.shaking_hands:
+            self.opening += data
         return data
 
     async def aclose(self) -> None:
@@ -140,13 +179,11 @@ class TlsStream(trio.abc.HalfCloseableStream):
         Raises:
           HandshakeFailed: no agreement, or not in time.
         """
-        asked_for: list[str | None] = []
-        _asked_for.set(asked_for)
         with trio.move_on_after(HANDSHAKE_TIME) as waiting:
             try:
                 await self._stream.do_handshake()
             except trio.BrokenResourceError as error:
-                if not self._transport.heard:
+                if not self._transport.opening:
                     return False
                 await self._send_alert()  # noqa: ASYNC120  if cancelled, that says more
                 cause = error.__cause__
@@ -154,7 +191,9 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 raise HandshakeFailed(str(reason or cause or error)) from error
         if waiting.cancelled_caught:
             raise HandshakeFailed(f"no handshake within {HANDSHAKE_TIME:g} s")
-        self._name = asked_for[-1] if asked_for else None
+        self._name = server_name(bytes(self._transport.opening))
+        self._transport.shaking_hands = False
+        self._transport.opening.clear()
         return True
 
     async def _send_alert(self) -> None:
@@ -184,6 +223,12 @@ class TlsStream(trio.abc.HalfCloseableStream):
     async def send_eof(self) -> None:
         """Say that nothing more follows, in TLS and in TCP (RFC 8446 §6.1)."""
         self._ended = True
+        # What has come already is decrypted for nobody: OpenSSL would find it behind its own
+        # close_notify and fail, and then Trio does not send that.
+        self._transport.dry = True
+        with contextlib.suppress(_Dry, trio.BrokenResourceError):
+            while await self._stream.receive_some():
+                pass
         await self._stream.aclose()
 
     async def aclose(self) -> None:

@@ -78,7 +78,11 @@ class Witness:
         self._messages_out += data.count(b"\n") or 1
 
     def report(self) -> str:
-        """One line of JSON; the keys never change their meaning, there may come more."""
+        """One line of JSON; the keys never change their meaning, there may come more.
+
+        What is not printable is escaped: a terminal may be reading, and a byte that is not
+        UTF-8, in a name from the environment, could not be sent at all.
+        """
         seen = self._introduction
         said: dict[str, Any] = {
             "connection": seen.number,
@@ -100,4 +104,5 @@ class Witness:
                 "kubernetes": dict(self._identity) or None,
             },
         }
-        return json.dumps(said, ensure_ascii=False)
+        report = json.dumps(said, ensure_ascii=False)
+        return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in report)

@@ -18,10 +18,15 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 
 from tcpecho_trio.addresses import format_address
 from tcpecho_trio.texts import ENGLISH, Texts
+
+
+OPENSSL = re.compile(r"\[[^]]*\] (.*?)(?: \(_ssl\.c:\d+\))?")
+"""What an SSLError says: its names for the library and the reason, words, a line of CPython's."""
 
 
 class TcpEchoError(Exception):
@@ -77,9 +82,9 @@ class CannotRead(TcpEchoError):
 
     @classmethod
     def because(cls, error: OSError, files: str) -> CannotRead:
-        """Translate what open(2) or OpenSSL said; SSLError has a reason instead of a number."""
-        reason = getattr(error, "reason", None)
-        return cls("cannot_read", files=files, reason=reason or _reason(error))
+        """Translate what open(2) or OpenSSL said; an SSLError's number means nothing to errno."""
+        told = OPENSSL.fullmatch(error.strerror or "")
+        return cls("cannot_read", files=files, reason=told[1] if told else _reason(error))
 
 
 class CannotConnect(TcpEchoError):

@@ -253,8 +253,15 @@ def test_a_certificate_that_is_none_is_code_1_and_one_clear_line(
 ) -> None:
     assert main(["serve", "--lang", "en", *FILES]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"Error: cannot use {PEM}, {PEM}: ")
-    assert line.endswith("Check the PEM files.")
+    assert line == f"Error: cannot use {PEM}, {PEM}: PEM lib. Check the PEM files."
+
+
+def test_a_key_of_another_certificate_is_said_in_openssls_words(
+    certificates: Certificates, capsys: pytest.CaptureFixture[str]
+) -> None:
+    certificate, key = certificates.files.certificate, certificates.issue("stray").key
+    assert main(["serve", "--lang", "en", "--tls-cert", certificate, "--tls-key", key]) == 1
+    assert f"{certificate}, {key}: key values mismatch. " in capsys.readouterr().err
 
 
 def test_a_hang_up_reads_the_certificate_again_and_a_broken_one_changes_nothing(

@@ -24,7 +24,6 @@ import socket
 from tcpecho_trio.addresses import format_address
 from tcpecho_trio.texts import ENGLISH, Texts
 
-
 OPENSSL = re.compile(r"\[[^]]*\] (.*?)(?: \(_ssl\.c:\d+\))?")
 """What an SSLError says: its names for the library and the reason, words, a line of CPython's."""
 

@@ -264,7 +264,7 @@ def build_cli(texts: Texts) -> click.Group:
     @click.option("--send-proxy", type=click.Choice(["v1", "v2"]), help=texts.cli_send_proxy)
     @click.option("--timeout", type=Seconds(0, min_open=True), help=texts.cli_timeout)
     @click.option("--connect-retry", type=Seconds(0), default=0.0, help=texts.cli_connect_retry)
-    @click.option("--json", "as_json", is_flag=True, help=texts.cli_json)
+    @click.option("--json", is_flag=True, help=texts.cli_json)
     def client(
         dialect: str,
         message: tuple[str, ...],
@@ -274,6 +274,7 @@ def build_cli(texts: Texts) -> click.Group:
         tls_key: str | None,
         sni: str | None,
         insecure: bool,
+        json: bool,
         **rest: Any,
     ) -> None:
         if any("\n" in one for one in message):
@@ -289,22 +290,24 @@ def build_cli(texts: Texts) -> click.Group:
             over = ClientTls(
                 ca=tls_ca, certificate=tls_cert, key=tls_key, name=sni, insecure=insecure
             )
-        options = ClientOptions(dialect=DIALECTS[dialect], messages=message, tls=over, **rest)
+        options = ClientOptions(
+            dialect=DIALECTS[dialect], messages=message, tls=over, as_json=json, **rest
+        )
         _run(run_client(options, texts))
 
     @cli.command("lab-certs", help=texts.cli_about_lab_certs)
     @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False))
     @click.option(
-        *("--name", "names"),
+        "--name",
         multiple=True,
         default=("localhost", "127.0.0.1", "::1"),
         help=texts.cli_lab_names,
     )
     @lang
-    def lab_certs(folder: str, names: tuple[str, ...]) -> None:
+    def lab_certs(folder: str, name: tuple[str, ...]) -> None:
         from tcpecho_trio.lab_certificates import make_lab_certificates
 
-        for file in make_lab_certificates(folder, names):
+        for file in make_lab_certificates(folder, name):
             click.echo(file)
 
     @cli.command(help=texts.cli_about_demo)

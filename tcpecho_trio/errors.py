@@ -24,10 +24,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 
 from tcpecho_trio.addresses import format_address
 from tcpecho_trio.texts import ENGLISH, Texts
+
+OPENSSL = re.compile(r"\[[^]]*\] (.*?)(?: \(_ssl\.c:\d+\))?")
+"""What an SSLError says: its names for the library and the reason, words, a line of CPython's."""
 
 
 class TcpEchoError(Exception):
@@ -83,11 +87,9 @@ class CannotRead(TcpEchoError):
 
     @classmethod
     def because(cls, error: OSError, files: str) -> CannotRead:
-        """Translate what open(2) or OpenSSL said; SSLError has words instead of a number."""
-        reason = getattr(error, "reason", None) or (
-            str(error) if hasattr(error, "library") else _reason(error)
-        )
-        return cls("cannot_read", files=files, reason=reason)
+        """Translate what open(2) or OpenSSL said; an SSLError's number means nothing to errno."""
+        told = OPENSSL.fullmatch(error.strerror or "")
+        return cls("cannot_read", files=files, reason=told[1] if told else _reason(error))
 
 
 class CannotConnect(TcpEchoError):

@@ -322,7 +322,7 @@ async def test_a_failed_handshake_names_the_client_that_the_proxy_named(
     async with running_server(behind_a_proxy(), tls=Tls(certificates.files)) as server:
         async with await server.connect() as client:
             await client.send_all(V1 + b"hola\n")
-            await reset(client)
+            await read_all(client)
         (told,) = await server.told.wait_for("tls_refused")
         assert told["peer"] == "203.0.113.7:40000"
 

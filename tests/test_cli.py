@@ -11,6 +11,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import click
 import pexpect
 import pytest
 
@@ -230,6 +231,8 @@ def test_every_option_is_read_from_the_environment_by_its_own_name(
 def test_every_option_has_the_variable_that_its_name_says() -> None:
     for command in build_cli(ENGLISH).commands.values():
         for param in command.params:
+            if isinstance(param, click.Argument):
+                continue
             assert f"--{str(param.name).replace('_', '-')}" in param.opts, param.opts
 
 
@@ -253,8 +256,15 @@ def test_a_certificate_that_is_none_is_code_1_and_one_clear_line(
 ) -> None:
     assert main(["serve", "--lang", "en", *FILES]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"Error: cannot use {PEM}, {PEM}: ")
-    assert line.endswith("Check the PEM files.")
+    assert line == f"Error: cannot use {PEM}, {PEM}: PEM lib. Check the PEM files."
+
+
+def test_a_key_of_another_certificate_is_said_in_openssls_words(
+    certificates: Certificates, capsys: pytest.CaptureFixture[str]
+) -> None:
+    certificate, key = certificates.files.certificate, certificates.issue("stray").key
+    assert main(["serve", "--lang", "en", "--tls-cert", certificate, "--tls-key", key]) == 1
+    assert f"{certificate}, {key}: key values mismatch. " in capsys.readouterr().err
 
 
 def test_a_hang_up_reads_the_certificate_again_and_a_broken_one_changes_nothing(

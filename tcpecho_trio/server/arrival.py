@@ -207,8 +207,8 @@ class Arrivals:
             try:
                 if not self._lifecycle.draining:
                     connection = await self._introduced(visit)
-            except (OSError, trio.BrokenResourceError, patience.PeerTooSlow):
-                reset_on_close(visit.stream)  # they left, or never took our side of it
+            except (OSError, trio.BrokenResourceError):
+                pass  # they left
             except _NotLetIn:
                 reset_on_close(visit.stream)
             except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
@@ -238,11 +238,13 @@ class Arrivals:
             try:
                 if not await secured.shake_hands():
                     return None
-            except HandshakeFailed as error:
+            except (HandshakeFailed, patience.PeerTooSlow) as error:
                 self._journal.tls_refused(name, str(error))
-                with trio.move_on_after(REFUSAL_TIME):  # an alert says why; a reset would undo it
-                    await linger(visit.stream)
-                return None
+                if isinstance(error, HandshakeFailed) and error.told:  # a reset would undo it
+                    with trio.move_on_after(REFUSAL_TIME):
+                        await linger(visit.stream)
+                    return None
+                raise _NotLetIn from error
             agreed = secured.described()
         faults = tuple(map(str, visit.faults))
         if faults:

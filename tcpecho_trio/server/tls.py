@@ -123,7 +123,15 @@ class _Dry(Exception):
 
 
 class HandshakeFailed(Exception):
-    """The peer could not agree with us on TLS; the text says why."""
+    """The peer could not agree with us on TLS; the text says why.
+
+    Attributes:
+      told: whether the peer has been told so, with an alert.
+    """
+
+    def __init__(self, reason: str, *, told: bool) -> None:
+        self.told = told
+        super().__init__(reason)
 
 
 class _HalfClosing(trio.abc.Stream):
@@ -188,9 +196,9 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 await self._send_alert()  # noqa: ASYNC120  if cancelled, that says more
                 cause = error.__cause__
                 reason = getattr(cause, "reason", None) or getattr(cause, "strerror", None)
-                raise HandshakeFailed(str(reason or cause or error)) from error
+                raise HandshakeFailed(str(reason or cause or error), told=True) from error
         if waiting.cancelled_caught:
-            raise HandshakeFailed(f"no handshake within {HANDSHAKE_TIME:g} s")
+            raise HandshakeFailed(f"no handshake within {HANDSHAKE_TIME:g} s", told=False)
         self._name = server_name(bytes(self._transport.opening))
         self._transport.shaking_hands = False
         self._transport.opening.clear()

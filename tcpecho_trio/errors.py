@@ -72,9 +72,9 @@ class CannotRead(TcpEchoError):
 
     @classmethod
     def because(cls, error: OSError, files: str) -> CannotRead:
-        """Translate what open(2) or OpenSSL said; SSLError has a reason instead of a number."""
-        reason = getattr(error, "reason", None)
-        return cls("cannot_read", files=files, reason=reason or _reason(error))
+        """Translate what open(2) or OpenSSL said, whose numbers are not the system's."""
+        reason = getattr(error, "reason", None) or error.strerror or str(error)
+        return cls("cannot_read", files=files, reason=reason.lower())
 
 
 class CannotConnect(TcpEchoError):

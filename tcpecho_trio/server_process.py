@@ -17,7 +17,7 @@ from typing import TextIO
 
 import trio
 
-from tcpecho_trio.errors import CannotRead, TcpEchoError
+from tcpecho_trio.errors import CannotListen, CannotRead, TcpEchoError
 from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.console import Console
 from tcpecho_trio.server.journal import console_teller, json_teller
@@ -70,7 +70,7 @@ async def run_server(
       console: words are read from standard input.
 
     Raises:
-      CannotListen: an endpoint could not be opened.
+      CannotListen: an endpoint could not be opened, or a descriptor is no listening socket.
       CannotRead: the certificate cannot be used.
     """
     lifecycle, registry = Lifecycle(), Registry()
@@ -78,7 +78,11 @@ async def run_server(
         tls = Tls(tls_files) if tls_files is not None else None
     except OSError as error:
         raise CannotRead.because(error, str(tls_files)) from error
-    listeners, notifier = inherited_listeners(os.environ), Notifier(os.environ)
+    try:
+        listeners = inherited_listeners(os.environ)
+    except (OSError, ValueError) as error:
+        raise CannotListen("cannot_inherit", reason=str(error)) from error
+    notifier = Notifier(os.environ)
     output, errors = _outlet(sys.stdout, texts), _outlet(sys.stderr, texts)
     teller = json_teller(output.put) if as_json else console_teller(output.put, texts)
     journal = Journal(teller, texts, messages=messages)

@@ -24,7 +24,8 @@ def inherited_listeners(environ: MutableMapping[str, str]) -> list[trio.SocketLi
     The variables are removed, so that no child takes the descriptors for its own.
 
     Raises:
-      OSError: a descriptor is no socket that listens.
+      OSError: a descriptor is no socket.
+      ValueError: a socket is none that listens for connections.
     """
     pid, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
     environ.pop("LISTEN_FDNAMES", None)

@@ -116,6 +116,7 @@ class Texts:
     path_taken: str
     cannot_listen_at_path: str
     cannot_read: str
+    cannot_inherit: str
     unknown_host: str
     connection_refused: str
     cannot_connect: str
@@ -276,6 +277,10 @@ SPANISH = Texts(
     path_taken="en {path} ya escucha otro, o no es un socket. Elige otra ruta: --unix.",
     cannot_listen_at_path="no se puede escuchar en {path}: {reason}. Revisa --unix.",
     cannot_read="no se puede usar {files}: {reason}. Revisa los archivos PEM.",
+    cannot_inherit=(
+        "un descriptor heredado no es un socket que escucha: {reason}."
+        " Revisa la unidad .socket (LISTEN_FDS)."
+    ),
     unknown_host="no se encuentra el servidor «{host}». Revisa --host.",
     connection_refused=(
         "nadie escucha en {address}."
@@ -438,6 +443,10 @@ ENGLISH = Texts(
     path_taken="somebody listens at {path} already, or it is no socket. Choose another: --unix.",
     cannot_listen_at_path="cannot listen at {path}: {reason}. Check --unix.",
     cannot_read="cannot use {files}: {reason}. Check the PEM files.",
+    cannot_inherit=(
+        "an inherited descriptor is no listening socket: {reason}."
+        " Check the .socket unit (LISTEN_FDS)."
+    ),
     unknown_host="the server “{host}” cannot be found. Check --host.",
     connection_refused=(
         "nobody listens on {address}."

@@ -142,17 +142,20 @@ class FaultyStream(trio.abc.HalfCloseableStream):
             for kind in (Kind.CLOSE, Kind.RESET)
             if kind in amounts
         ]
+        self._ended = False
         self._room: float | None = None
         self._reset = False
         if ends:
             self._room, self._reset = min(ends)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """Receive, if it does not stall.
+        """Receive, if it does not stall; after our own end nothing is at fault any more.
 
         Raises:
           Injected: not one byte of a reply may be sent.
         """
+        if self._ended:
+            return await self.below.receive_some(max_bytes)
         if self._room == 0:
             raise Injected(reset=self._reset)
         if self._stalls:
@@ -191,6 +194,7 @@ class FaultyStream(trio.abc.HalfCloseableStream):
 
     async def send_eof(self) -> None:
         """Half-close."""
+        self._ended = True
         await self.below.send_eof()
 
     async def aclose(self) -> None:

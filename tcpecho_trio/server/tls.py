@@ -37,6 +37,10 @@ class TlsFiles:
     key: str
     client_ca: str | None = None
 
+    def __str__(self) -> str:
+        """The paths, for a person."""
+        return ", ".join(filter(None, (self.certificate, self.key, self.client_ca)))
+
 
 class Tls:
     """The context that handshakes are made with; it can be loaded anew at any time.

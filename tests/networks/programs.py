@@ -73,7 +73,10 @@ def haproxy(
             ports[name] = listening.getsockname()[1]
             descriptors.append(listening.fileno())
             extra, _, rest = section.partition("\n") if section.startswith("bind") else ("", "", "")
-            lines += [f"listen {name}", f"bind fd@{listening.fileno()} {extra.removeprefix('bind')}"]
+            lines += [
+                f"listen {name}",
+                f"bind fd@{listening.fileno()} {extra.removeprefix('bind')}",
+            ]
             lines.append(rest or section)
         configuration = folder / "haproxy.cfg"
         configuration.write_text("\n".join(lines) + "\n")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.victim import PATIENCE, Victim, read_all
+from tests.hostile.victim import PATIENCE
 from tests.networks.backend import ask, backend, connect, leave
 from tests.networks.programs import program
 from tests.networks.test_unix_programs import connect_unix
@@ -61,8 +61,8 @@ def test_sockets_that_are_open_already_are_served(tmp_path: Path) -> None:
 
 def test_a_restart_refuses_nobody_where_the_socket_stays_open() -> None:
     with socket.create_server(("127.0.0.1", 0)) as tcp, contextlib.ExitStack() as waiting:
-        start = {"program": launching([tcp.fileno()]), "pass_fds": [tcp.fileno()]}
-        with backend("--dialect", "standard", **start) as first:
+        command, descriptors = launching([tcp.fileno()]), [tcp.fileno()]
+        with backend(program=command, pass_fds=descriptors) as first:
             with connect(first.port) as client:
                 assert ask(client, "hola") == "HOLA"
                 leave(client)
@@ -70,9 +70,10 @@ def test_a_restart_refuses_nobody_where_the_socket_stays_open() -> None:
         early = [waiting.enter_context(connect(first.port)) for _ in range(10)]
         for client in early:
             client.sendall(b"hola\n")  # nobody is there
-        with backend("--dialect", "standard", **start):
+        with backend(program=command, pass_fds=descriptors):
             for client in early:
                 assert client.recv(100) == b"HOLA\n"
+                client.close()
 
 
 @pytest.mark.parametrize("what", ["a file", "a socket that does not listen"])

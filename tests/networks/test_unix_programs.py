@@ -88,7 +88,8 @@ def test_what_is_no_socket_is_left_alone(tmp_path: Path, what: str) -> None:
 def test_the_next_server_listens_there_while_the_last_one_drains(tmp_path: Path) -> None:
     path = tmp_path / "echo.sock"
     with backend("--unix", str(path), "--dialect", "standard") as old:
-        with connect_unix(path) as stuck:
+        stuck = connect_unix(path)
+        with stuck:
             fill(stuck)
             old.process.send_signal(signal.SIGTERM)
             old.wait_for("draining")

@@ -97,6 +97,17 @@ def test_the_next_server_listens_there_while_the_last_one_drains(tmp_path: Path)
                 assert ask(client, "hola") == "HOLA"
                 old.process.send_signal(signal.SIGTERM)  # wait for nobody
                 assert old.finish() == 0
-                with connect_unix(path) as later:  # the old one has not taken the file along
+                with connect_unix(path) as later:
                     assert ask(later, "hola") == "HOLA"
+    assert not path.exists()
+
+
+def test_a_file_that_is_somebody_elses_by_now_is_not_removed(tmp_path: Path) -> None:
+    path = tmp_path / "echo.sock"
+    with backend("--unix", str(path)) as old:
+        path.unlink()  # by hand, so that the next server can have it
+        with backend("--unix", str(path)):
+            assert old.stop() == 0
+            with connect_unix(path) as client:
+                assert ask(client, "hola") == "HOLA"
     assert not path.exists()

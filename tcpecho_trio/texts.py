@@ -320,8 +320,11 @@ SPANISH = Texts(
     cannot_start="no se puede empezar: {reason}. Libera descriptores (ulimit -n) o memoria.",
     path_taken="en {path} ya escucha otro, o no es un socket. Elige otra ruta: --unix.",
     cannot_listen_at_path="no se puede escuchar en {path}: {reason}. Revisa --unix.",
-    cannot_inherit="LISTEN_FDS anuncia lo que no es un socket que escucha: {reason}.",
     cannot_read="no se puede usar {files}: {reason}. Revisa los archivos PEM.",
+    cannot_inherit=(
+        "un descriptor heredado no es un socket que escucha: {reason}."
+        " Revisa la unidad .socket (LISTEN_FDS)."
+    ),
     unknown_host="no se encuentra el servidor «{host}». Revisa --host.",
     connection_refused=(
         "nadie escucha en {address}."
@@ -538,8 +541,11 @@ ENGLISH = Texts(
     cannot_start="cannot start: {reason}. Free some descriptors (ulimit -n) or memory.",
     path_taken="somebody listens at {path} already, or it is no socket. Choose another: --unix.",
     cannot_listen_at_path="cannot listen at {path}: {reason}. Check --unix.",
-    cannot_inherit="LISTEN_FDS announces what is no listening socket: {reason}.",
     cannot_read="cannot use {files}: {reason}. Check the PEM files.",
+    cannot_inherit=(
+        "an inherited descriptor is no listening socket: {reason}."
+        " Check the .socket unit (LISTEN_FDS)."
+    ),
     unknown_host="the server “{host}” cannot be found. Check --host.",
     connection_refused=(
         "nobody listens on {address}."

@@ -242,7 +242,7 @@ class Arrivals:
                 self._journal.tls_refused(name, str(error))
                 if isinstance(error, HandshakeFailed) and error.told:  # a reset would undo it
                     with trio.move_on_after(REFUSAL_TIME):
-                        await linger(visit.stream)
+                        await linger(visit.stream)  # noqa: ASYNC120  if cancelled, that is all
                     return None
                 raise _NotLetIn from error
             agreed = secured.described()
@@ -288,7 +288,7 @@ class Arrivals:
             self._journal.proxy_refused(peer.name, "late", "")
             raise _NotLetIn
         header = reader.header
-        if header is not None and header.command is Command.LOCAL and not self._speaks_first():
+        if header is not None and _is_the_proxys_own(header, peer) and not self._speaks_first():
             with trio.move_on_after(HEADER_TIME):  # the proxy's own probe mostly just leaves
                 if not await sock.recv(1, socket.MSG_PEEK):
                     return None
@@ -306,6 +306,16 @@ class _NotLetIn(Exception):
 async def _nobody() -> None:
     """Serve a connection whose client is gone."""
     await trio.lowlevel.checkpoint()
+
+
+def _is_the_proxys_own(header: Header, peer: Peer) -> bool:
+    """Whether the proxy speaks for itself: LOCAL; in version 1, which lacks it, its own address.
+
+    That is how haproxy 2.6 checks a server that has ``send-proxy``.
+    """
+    if header.command is Command.LOCAL:
+        return True
+    return isinstance(header.source, tuple) and format_address(header.source) == peer.name
 
 
 def _client(header: Header) -> tuple[str, bool]:

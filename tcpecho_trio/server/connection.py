@@ -58,6 +58,16 @@ DRAIN_BYTES = 8 * 1024 * 1024
 between it and us hold (tcp(7): tcp_wmem and tcp_rmem end at 4 and 6 MiB), so all that had been
 sent is, and somebody who never stops sending does not hold up the end."""
 
+DRAIN_PAUSES = 0.5
+"""Seconds of the drain in which a quiet period is waited for: what was sent when it began has
+come by then, even if it was lost once on its way (TCP sends anew after 200 ms). After that only
+what is here already is answered, for somebody who asks as soon as they have a reply is never
+quiet: they would be cut at the drain's deadline, and with them their last question. Half of the
+drain timeout, if that is less."""
+
+NO_PAUSE = 1e-6
+"""Seconds that are over at once, but not before what is here has been looked for."""
+
 LINGER_TIME = 2.0
 """Seconds to wait for the peer's close after ours (a lingering close; nginx waits 5 s,
 Apache 2 s): without it unread input turns close(2) into a reset, which destroys replies
@@ -161,7 +171,7 @@ class Connection:
             if self._ending is Ending.FOREIGN:
                 reset_on_close(self._stream)
                 return
-            with trio.move_on_after(LINGER_TIME):
+            with trio.move_on_after(LINGER_TIME):  # noqa: ASYNC912  what may wait is cancelled
                 if self._ending is not Ending.EOF:
                     await linger(self._stream)
                 elif not isinstance(self._stream, trio.SocketStream):
@@ -224,9 +234,12 @@ class Connection:
     async def _finish_for_drain(self) -> None:
         """Answer what had been sent when the drain began, and everything held."""
         room = DRAIN_BYTES
+        pauses = min(DRAIN_PAUSES, self._settings.drain_timeout / 2)
+        patient_until = trio.current_time() + pauses
         while self._ending is None:
             chunk = b""
-            with trio.move_on_after(QUIET_PERIOD) as waiting:
+            period = QUIET_PERIOD if trio.current_time() < patient_until else NO_PAUSE
+            with trio.move_on_after(period) as waiting:
                 chunk = bytes(await self._stream.receive_some(RECEIVE_SIZE))
             room -= len(chunk)
             if waiting.cancelled_caught or room < 0:

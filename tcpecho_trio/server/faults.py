@@ -155,7 +155,7 @@ class FaultyStream(trio.abc.HalfCloseableStream):
             self._room, self._reset = min(ends)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """Receive, if it does not stall.
+        """Receive, if it does not stall; after our own end nothing is at fault any more.
 
         Raises:
           Injected: not one byte of a reply may be sent.

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import socket
 import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,4 +127,6 @@ def test_a_hang_up_in_the_middle_of_the_end(lab: Lab) -> None:
             server.process.send_signal(signal.SIGTERM)
             while server.process.poll() is None:
                 server.process.send_signal(signal.SIGHUP)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    server.process.wait(0.002)  # as fast as anybody says it by hand, and more
             assert server.finish() == 0

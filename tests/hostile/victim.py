@@ -12,7 +12,7 @@ import ssl
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,25 @@ class Victim:
     Args:
       options: of ``serve``; port 0 and a JSON journal are given.
       greeting: what its dialect says first.
+      program: what it is started by.
+      pass_fds: descriptors that it inherits.
+      env: its environment, if it is not ours.
     """
 
-    def __init__(self, *options: str, greeting: str = "") -> None:
+    def __init__(
+        self,
+        *options: str,
+        greeting: str = "",
+        program: Sequence[str] = PROGRAM,
+        pass_fds: Sequence[int] = (),
+        env: dict[str, str] | None = None,
+    ) -> None:
         self._greeting = greeting.encode()
         self._context: ssl.SSLContext | None = None
         self.process = subprocess.Popen(
-            [*PROGRAM, "serve", "--port", "0", "--log-format", "json", *options],
+            [*program, "serve", "--port", "0", "--log-format", "json", *options],
+            pass_fds=pass_fds,
+            env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

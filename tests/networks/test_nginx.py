@@ -1,0 +1,47 @@
+"""Behind nginx's stream module."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from tests.networks.backend import ask, backend, connect, leave, name_of, report
+from tests.networks.conftest import Keys
+from tests.networks.programs import nginx
+
+
+def test_the_real_client_is_seen_plainly_and_where_nginx_terminates_tls(
+    tmp_path: Path, keys: Keys
+) -> None:
+    with backend("--proxy-protocol", "required") as server:
+        forward = f"proxy_pass 127.0.0.1:{server.port}; proxy_protocol on;"
+        secured = f"ssl_certificate {keys.server}; ssl_certificate_key {keys.server_key};"
+        servers = {
+            "plain": f"listen LISTEN; {forward}",
+            "terminating": f"listen LISTEN ssl; {secured} {forward}",
+        }
+        context = ssl.create_default_context(cafile=keys.ca)
+        with (
+            nginx(tmp_path, servers) as ports,
+            connect(ports["plain"]) as plain,
+            connect(ports["terminating"]) as below,
+            context.wrap_socket(below, server_hostname="backend.example") as terminated,
+        ):
+            for client, kind in ((plain, "plain"), (terminated, "terminating")):
+                assert ask(client, "mañana") == "MAÑANA"
+                seen = report(client)
+                assert seen["client"] == name_of(client)
+                assert seen["proxy"]["destination"] == f"127.0.0.1:{ports[kind]}"
+                assert (seen["proxy"]["version"], seen["tls"]) == (1, None)
+                leave(client)
+
+
+def test_a_proxy_that_forgets_the_header_is_named_in_the_journal(tmp_path: Path) -> None:
+    refused = frozenset({"proxy_refused"})
+    with backend("--proxy-protocol", "required", expected=refused) as server:
+        servers = {"plain": f"listen LISTEN; proxy_pass 127.0.0.1:{server.port};"}
+        with nginx(tmp_path, servers) as ports, connect(ports["plain"]) as client:
+            client.sendall(b"hola\n")
+            assert client.recv(1) == b""
+            told = server.wait_for("proxy_refused")
+            assert (told["fault"], told["seen"]) == ("not_proxy", r"hola\x0a")

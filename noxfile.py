@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import nox
 
 nox.needs_version = ">=2025.5"
@@ -11,6 +13,9 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = False
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+WORKERS = 2 * (os.cpu_count() or 1)
+"""Processes that run tests: many of these wait for the programs that they have started."""
+
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -42,7 +47,7 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "erase")
     # -bb: a slip between bytes and str fails the run.
     session.run(
-        *("python", "-bb", "-m", "pytest", "--numprocesses=auto", "--cov", "--cov-report="),
+        *("python", "-bb", "-m", "pytest", f"--numprocesses={WORKERS}", "--cov", "--cov-report="),
         *session.posargs,
     )
     if not session.posargs:

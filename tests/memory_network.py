@@ -6,7 +6,6 @@ Chunks arrive as they were sent, so that what the server was given, and when, is
 
 from __future__ import annotations
 
-import socket
 from collections import deque
 
 import trio
@@ -21,7 +20,6 @@ class MemorySocket:
     def __init__(self, address: tuple[str, int]) -> None:
         self.address = address
         self.socket = self  # where the server looks for its peer's name
-        self.family = socket.AF_INET
         # Towards the server.
         self.sent = b""
         self.consumed: list[tuple[str, bytes]] = []  # ("data", chunk), ("quiet", b""), ("eof", b"")

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import NamedTuple
 
 import trio
 
@@ -46,9 +47,8 @@ is refused holds a descriptor that others may need."""
 Handler = Callable[[trio.SocketStream], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Whose socket it is.
+class Peer(NamedTuple):
+    """Whose socket it is; a tuple, because every connection makes one.
 
     Args:
       name: as it is written everywhere.
@@ -68,9 +68,9 @@ class Peer:
           OSError: ENOTCONN, it was reset before it was accepted.
         """
         address = sock.getpeername()
-        if sock.family == socket.AF_UNIX:
-            return cls(_unix_name(sock), "", True)
-        return cls(format_address(address), str(address[0]), is_loopback(address))
+        if isinstance(address, tuple):
+            return cls(format_address(address), str(address[0]), is_loopback(address))
+        return cls(_unix_name(sock), "", True)
 
     def may_speak_for_others(self, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
         """Whether its PROXY headers are believed: it is in a network, or on a Unix socket.

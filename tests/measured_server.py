@@ -21,6 +21,7 @@ import trio
 import trio.testing
 
 from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
+from tcpecho_trio.server.ending import Ending
 from tcpecho_trio.server.registry import Client
 from tcpecho_trio.texts import ENGLISH
 
@@ -45,7 +46,7 @@ class WatchedRegistry(Registry):
         super().add(client)
         self.emptied = trio.Event()
 
-    def remove(self, client: Client, ending: str) -> None:
+    def remove(self, client: Client, ending: Ending) -> None:
         super().remove(client, ending)
         if not len(self):
             self.emptied.set()

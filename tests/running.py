@@ -64,7 +64,7 @@ class Running:
         """
         await until(lambda: self.registry.closed >= count)
         assert self.told.named("crashed") == []
-        return sorted(self.registry.endings.elements())
+        return sorted(ending.value for ending in self.registry.endings.elements())
 
 
 PUMP = True

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tcpecho_trio.server.connection import Ending
+from tcpecho_trio.server.ending import Ending
 from tcpecho_trio.server.journal import (
     EVENTS_A_SECOND,
     MAX_LINES,

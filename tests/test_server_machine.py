@@ -30,7 +30,8 @@ from tcpecho_trio.dialects import (
 from tcpecho_trio.protocol import Foreign
 from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.arrival import REFUSAL_TIME
-from tcpecho_trio.server.connection import LINGER_TIME, Ending
+from tcpecho_trio.server.connection import LINGER_TIME
+from tcpecho_trio.server.ending import Ending
 from tcpecho_trio.texts import ENGLISH
 from tests.memory_network import MemoryListener, MemorySocket
 from tests.naive_model import NaiveModel
@@ -317,7 +318,7 @@ def test_the_server_keeps_its_promises_whatever_happens(
             assert world.returned
             nursery.cancel_scope.cancel()
         for ending in world.registry.endings:
-            event(f"a client that ended: {ending}")
+            event(f"a client that ended: {ending.value}")
         (stopped,) = world.told.named("stopped")
         assert len(world.told.named("draining")) == 1
         assert stopped["served"] + stopped["cut"] == world.registry.accepted

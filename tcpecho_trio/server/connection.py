@@ -3,29 +3,12 @@
 The only place that decides what is said to a client and how its connection ends. The way of
 a chunk: receive → :class:`~tcpecho_trio.protocol.Protocol` → obey → send.
 
-How it can end, and what the peer then sees:
-
-=========== ================================================ ======================
-ending      because                                          towards the peer
-=========== ================================================ ======================
-LEFT        it sent a disconnecting word                     farewell, linger
-SHUTDOWN    it sent the shutdown word, and may               farewell, linger
-EOF         it closed its sending direction                  everything due, close
-DRAINED     the server drains                                everything due, linger
-IDLE        nothing passed for the idle timeout              everything due, linger
-RESET       the connection broke                             –
-SLOW        it did not take its replies                      reset
-FOREIGN     it speaks HTTP or TLS where a word has power     reset
-FAULT       a fault that was asked for ends it               linger, or reset
-CUT         cancelled: out of time, or nobody waits any more reset
-CRASHED     a bug of ours                                    reset
-=========== ================================================ ======================
+How it can end is a list of its own: :mod:`~tcpecho_trio.server.ending`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import enum
 import socket
 import struct
 
@@ -34,6 +17,7 @@ import trio
 from tcpecho_trio.dialects import SHUTDOWN_REFUSED, Action
 from tcpecho_trio.protocol import Foreign, Protocol, Request
 from tcpecho_trio.server import patience
+from tcpecho_trio.server.ending import Ending
 from tcpecho_trio.server.faults import Injected
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle
@@ -75,22 +59,6 @@ that are still on their way (RFC 1122 §4.2.2.13, RFC 9112 §9.6)."""
 
 LINGER_BYTES = 256 * 1024
 """Bytes discarded meanwhile; whoever sends more is not about to read."""
-
-
-class Ending(enum.Enum):
-    """Why a connection ended; the module's docstring has the table."""
-
-    LEFT = "left"
-    SHUTDOWN = "shutdown"
-    EOF = "eof"
-    DRAINED = "drained"
-    IDLE = "idle"
-    RESET = "reset"
-    SLOW = "slow"
-    FOREIGN = "foreign"
-    FAULT = "fault"
-    CUT = "cut"
-    CRASHED = "crashed"
 
 
 class Connection:
@@ -192,9 +160,9 @@ class Connection:
             reset_on_close(self._stream)
             self._journal.crashed(self.peer, error)
         finally:
-            ending = (self._ending or Ending.CUT).value
+            ending = self._ending or Ending.CUT
             self._registry.remove(self, ending)
-            self._journal.closed(self.peer, ending)
+            self._journal.closed(self.peer, ending.value)
 
     async def _converse(self) -> None:
         """Answer until the ending is decided."""

@@ -8,8 +8,7 @@ from typing import Protocol
 
 import trio
 
-BY_FORCE = ("cut", "slow", "foreign", "crashed")
-"""Endings that are not orderly, by the server's own doing."""
+from tcpecho_trio.server.ending import Ending
 
 
 class Client(Protocol):
@@ -27,8 +26,8 @@ class Registry:
     def __init__(self) -> None:
         self._clients: dict[Client, None] = {}  # a set that keeps its order
         self.accepted = 0
-        self.endings: Counter[str] = Counter()
-        """How many connections have ended in each way; the keys are an Ending's values."""
+        self.endings: Counter[Ending] = Counter()
+        """How many connections have ended in each way."""
         self.arriving: set[trio.CancelScope] = set()
         """Who is connected but has not introduced themselves yet; cancelled by the drain."""
 
@@ -37,8 +36,8 @@ class Registry:
         self._clients[client] = None
         self.accepted += 1
 
-    def remove(self, client: Client, ending: str) -> None:
-        """A connection is closed, for the one reason that its Ending names."""
+    def remove(self, client: Client, ending: Ending) -> None:
+        """A connection is closed, for this one reason."""
         del self._clients[client]
         self.endings[ending] += 1
 
@@ -50,7 +49,7 @@ class Registry:
     @property
     def cut(self) -> int:
         """How many of them the server has ended by force."""
-        return sum(self.endings[ending] for ending in BY_FORCE)
+        return sum(count for ending, count in self.endings.items() if ending.by_force)
 
     def __len__(self) -> int:
         return len(self._clients)

@@ -21,6 +21,7 @@ STOREYS = [
     },
     {"server", "client"},
     {"demo", "server_process", "client_process", "translated", "option_types", "lab_certificates"},
+    {"commands"},
     {"cli"},
     {"__main__"},
 ]

@@ -16,7 +16,8 @@ import pexpect
 import pytest
 
 from tcpecho_trio import __version__
-from tcpecho_trio.cli import build_cli, main
+from tcpecho_trio.cli import main
+from tcpecho_trio.commands import build_cli
 from tcpecho_trio.server import Settings
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
 from tcpecho_trio.server.faults import Fault, Kind

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from tcpecho_trio.cli import build_cli
+from tcpecho_trio.commands import build_cli
 from tcpecho_trio.server import Settings
 from tcpecho_trio.texts import ENGLISH
 

@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Literal
 
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from tcpecho_trio.dialects import ADMIN, SALUTATION, STANDARD, Action, Dialect
 from tcpecho_trio.protocol import Foreign, Protocol
 from tcpecho_trio.server import Journal, Settings
+from tcpecho_trio.server import pump as pump_module
 from tcpecho_trio.server.connection import QUIET_PERIOD
 from tcpecho_trio.server.pump import BATCH, Pump, pump_exists
 from tcpecho_trio.texts import ENGLISH
@@ -285,6 +287,40 @@ async def test_more_clients_than_a_batch_are_all_served() -> None:
                 assert await read_exactly(stream, len(reply)) == reply
         for stream in streams:
             await stream.aclose()
+
+
+async def test_nobody_is_served_twice_while_another_waits_however_a_slice_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[int] = []
+    real_read, ticks = os.read, count()
+
+    def read_one_message(fd: int, _: int) -> bytes:
+        data = real_read(fd, 5)
+        order.append(fd)
+        return data
+
+    monkeypatch.setattr(pump_module, "BATCH", 2)
+    monkeypatch.setattr(pump_module, "SLICE", 1.0)
+    monkeypatch.setattr(pump_module, "perf_counter", lambda: next(ticks) * 0.6)
+    pump = Pump(Journal(Told(), ENGLISH, messages=False))
+    async with trio.open_nursery() as nursery, contextlib.AsyncExitStack() as stack:
+        nursery.start_soon(pump.run)
+        results: list[object] = []
+        clients = [
+            await stack.enter_async_context(await carried_pair(pump, nursery, results))
+            for _ in range(7)
+        ]
+        monkeypatch.setattr(os, "read", read_one_message)
+        for client in clients:
+            os.write(client.socket.fileno(), b"hola\n" * 10)  # before the pump can look
+        for client in clients:
+            await read_exactly(client, 50)
+        monkeypatch.undo()
+        nursery.cancel_scope.cancel()
+    turns = [order[start : start + 7] for start in range(0, 70, 7)]
+    assert len(set(order)) == 7
+    assert all(sorted(turn) == sorted(set(order)) for turn in turns)
 
 
 async def test_messages_moved_by_the_pump_are_told_like_any_others() -> None:

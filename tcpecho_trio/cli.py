@@ -19,6 +19,7 @@ import click
 from tcpecho_trio.commands import build_cli
 from tcpecho_trio.errors import MessageRefused, TcpEchoError
 from tcpecho_trio.texts import LANGUAGES, Texts
+from tcpecho_trio.translated import told
 
 COMPLETE = "_TCPECHO_TRIO_COMPLETE"
 """The environment variable by which click's scripts for bash, zsh and fish ask for completions,
@@ -55,7 +56,7 @@ def _main(argv: Sequence[str] | None) -> int:
         click.echo(error.format_message())
         return 2
     except click.ClickException as error:
-        _complain(texts, error.format_message())
+        _complain(texts, told(error, texts))
         if isinstance(error, click.UsageError) and error.ctx is not None:
             click.echo(texts.cli_hint.format(command=error.ctx.command_path), err=True)
         return error.exit_code

@@ -17,15 +17,19 @@ from tcpecho_trio import __version__
 from tcpecho_trio.dialects import DIALECTS
 from tcpecho_trio.errors import TcpEchoError
 from tcpecho_trio.option_types import (
-    FILE,
-    PORTS,
     EndpointUrl,
     FaultSpec,
+    File,
+    Folder,
+    Host,
     Message,
     Network,
     Octal,
+    OneOf,
     Seconds,
     SocketPath,
+    Whole,
+    Within,
 )
 from tcpecho_trio.texts import LANGUAGES, Texts
 from tcpecho_trio.translated import translated_group
@@ -45,31 +49,29 @@ def build_cli(texts: Texts) -> click.Group:
 
     lang = click.option(
         "--lang",
-        type=click.Choice(list(LANGUAGES)),
+        type=OneOf(*LANGUAGES),
         default=next(name for name, known in LANGUAGES.items() if known is texts),
         expose_value=False,  # main() has looked before there was a command line to parse it
         help=texts.cli_lang,
     )
 
     def dialect(help_text: str) -> Callable[[Any], Any]:
-        return click.option(
-            "--dialect", type=click.Choice(list(DIALECTS)), default="standard", help=help_text
-        )
+        return click.option("--dialect", type=OneOf(*DIALECTS), default="standard", help=help_text)
 
     @cli.command(help=texts.cli_about_serve)
-    @click.option("--host", default="localhost", help=texts.cli_host)
-    @click.option("--port", type=PORTS, default=5000, help=texts.cli_port)
+    @click.option("--host", type=Host(), default="localhost", help=texts.cli_host)
+    @click.option("--port", type=Within(0, 65535), default=5000, help=texts.cli_port)
     @click.option(
         "--listen", type=EndpointUrl(), multiple=True, metavar="URL", help=texts.cli_listen
     )
     @click.option("--unix", type=SocketPath(), multiple=True, metavar="PATH", help=texts.cli_unix)
     @click.option("--unix-mode", type=Octal(), help=texts.cli_unix_mode)
-    @click.option("--tls-cert", type=FILE, help=texts.cli_tls_cert)
-    @click.option("--tls-key", type=FILE, help=texts.cli_tls_key)
-    @click.option("--tls-client-ca", type=FILE, help=texts.cli_tls_client_ca)
+    @click.option("--tls-cert", type=File(), help=texts.cli_tls_cert)
+    @click.option("--tls-key", type=File(), help=texts.cli_tls_key)
+    @click.option("--tls-client-ca", type=File(), help=texts.cli_tls_client_ca)
     @click.option(
         "--proxy-protocol",
-        type=click.Choice(["off", "required"]),
+        type=OneOf("off", "required"),
         default="off",
         help=texts.cli_proxy_protocol,
     )
@@ -83,14 +85,14 @@ def build_cli(texts: Texts) -> click.Group:
     @dialect(texts.cli_dialect)
     @lang
     @click.option(
-        "--max-connections", type=click.IntRange(1), default=10_000, help=texts.cli_max_connections
+        "--max-connections", type=Within(1), default=10_000, help=texts.cli_max_connections
     )
-    @click.option("--idle-timeout", type=Seconds(0), default=3600.0, help=texts.cli_idle_timeout)
-    @click.option("--write-timeout", type=Seconds(0), default=30.0, help=texts.cli_write_timeout)
-    @click.option("--drain-timeout", type=Seconds(0), default=10.0, help=texts.cli_drain_timeout)
+    @click.option("--idle-timeout", type=Seconds(), default=3600.0, help=texts.cli_idle_timeout)
+    @click.option("--write-timeout", type=Seconds(), default=30.0, help=texts.cli_write_timeout)
+    @click.option("--drain-timeout", type=Seconds(), default=10.0, help=texts.cli_drain_timeout)
     @click.option(
         "--remote-shutdown",
-        type=click.Choice(["loopback", "anywhere", "never"]),
+        type=OneOf("loopback", "anywhere", "never"),
         default="loopback",
         help=texts.cli_remote_shutdown,
     )
@@ -101,12 +103,12 @@ def build_cli(texts: Texts) -> click.Group:
         metavar="SPEC",
         help=texts.cli_fault,
     )
-    @click.option("--fault-seed", type=int, help=texts.cli_fault_seed)
+    @click.option("--fault-seed", type=Whole(), help=texts.cli_fault_seed)
     @click.option("--banner", is_flag=True, help=texts.cli_banner)
     @click.option("--name", default="tcpecho_trio", help=texts.cli_name)
     @click.option(
         "--log-format",
-        type=click.Choice(["console", "json"]),
+        type=OneOf("console", "json"),
         default="console",
         help=texts.cli_log_format,
     )
@@ -127,6 +129,7 @@ def build_cli(texts: Texts) -> click.Group:
         proxy_protocol: str,
         trust_proxy: tuple[Any, ...],
         fault: tuple[Any, ...],
+        banner: bool,
         dialect: str,
         max_connections: int,
         remote_shutdown: str,
@@ -146,6 +149,10 @@ def build_cli(texts: Texts) -> click.Group:
             raise click.UsageError(texts.cli_tls_both)
         if tls_client_ca is not None and tls_cert is None:
             raise click.UsageError(texts.cli_tls_ca_alone)
+        if trust_proxy and proxy_protocol != "required":
+            raise click.UsageError(texts.cli_trust_alone)
+        if banner and dialect != "inspect":
+            raise click.UsageError(texts.cli_banner_alone)
         tls_files = None
         if tls_cert is not None and tls_key is not None:
             tls_files = TlsFiles(tls_cert, tls_key, tls_client_ca)
@@ -154,10 +161,7 @@ def build_cli(texts: Texts) -> click.Group:
         endpoints = [*listen, *unix]
         if not endpoints or _given(context, "host") or _given(context, "port"):
             scheme = Scheme.TLS if tls_files else Scheme.TCP
-            try:
-                endpoints.insert(0, Endpoint(scheme, host, port))
-            except ValueError as error:
-                raise click.BadParameter(str(error), param_hint="--host") from error
+            endpoints.insert(0, Endpoint(scheme, host, port))
         settings = Settings(
             host=host,
             port=port,
@@ -167,6 +171,7 @@ def build_cli(texts: Texts) -> click.Group:
             proxy_protocol=proxy_protocol == "required",
             trusted_proxies=trust_proxy or LOOPBACK,
             faults=fault,
+            banner=banner,
             remote_shutdown=RemoteShutdown(remote_shutdown),
             identity={name: os.environ[name] for name in IDENTITY if name in os.environ},
             pump=not portable,
@@ -184,8 +189,8 @@ def build_cli(texts: Texts) -> click.Group:
         )
 
     @cli.command(help=texts.cli_about_client)
-    @click.option("--host", default="localhost", help=texts.cli_host_client)
-    @click.option("--port", type=PORTS, default=5000, help=texts.cli_port_client)
+    @click.option("--host", type=Host(), default="localhost", help=texts.cli_host_client)
+    @click.option("--port", type=Within(0, 65535), default=5000, help=texts.cli_port_client)
     @dialect(texts.cli_dialect_client)
     @lang
     @click.option(
@@ -193,20 +198,22 @@ def build_cli(texts: Texts) -> click.Group:
     )
     @click.option(
         "--framing",
-        type=click.Choice(["line", "raw"]),
+        type=OneOf("line", "raw"),
         default="line",
         help=texts.cli_framing,
     )
-    @click.option("--unix", type=click.Path(), default="", help=texts.cli_unix_client)
+    @click.option(
+        "--unix", type=click.Path(), default="", show_default=False, help=texts.cli_unix_client
+    )
     @click.option("--tls", is_flag=True, help=texts.cli_tls)
-    @click.option("--tls-ca", type=FILE, help=texts.cli_tls_ca)
-    @click.option("--tls-cert", type=FILE, help=texts.cli_tls_cert_client)
-    @click.option("--tls-key", type=FILE, help=texts.cli_tls_key)
+    @click.option("--tls-ca", type=File(), help=texts.cli_tls_ca)
+    @click.option("--tls-cert", type=File(), help=texts.cli_tls_cert_client)
+    @click.option("--tls-key", type=File(), help=texts.cli_tls_key)
     @click.option("--sni", metavar="NAME", help=texts.cli_sni)
     @click.option("--insecure", is_flag=True, help=texts.cli_insecure)
-    @click.option("--send-proxy", type=click.Choice(["v1", "v2"]), help=texts.cli_send_proxy)
-    @click.option("--timeout", type=Seconds(0, min_open=True), help=texts.cli_timeout)
-    @click.option("--connect-retry", type=Seconds(0), default=0.0, help=texts.cli_connect_retry)
+    @click.option("--send-proxy", type=OneOf("v1", "v2"), help=texts.cli_send_proxy)
+    @click.option("--timeout", type=Seconds(above_zero=True), help=texts.cli_timeout)
+    @click.option("--connect-retry", type=Seconds(), default=0.0, help=texts.cli_connect_retry)
     @click.option("--json", is_flag=True, help=texts.cli_json)
     def client(
         dialect: str,
@@ -220,8 +227,6 @@ def build_cli(texts: Texts) -> click.Group:
         json: bool,
         **rest: Any,
     ) -> None:
-        if any("\n" in one for one in message):
-            raise click.BadParameter(texts.cli_one_line, param_hint="-m")
         if (tls_cert is None) is not (tls_key is None):
             raise click.UsageError(texts.cli_tls_both)
 
@@ -239,7 +244,7 @@ def build_cli(texts: Texts) -> click.Group:
         _run(run_client(options, texts))
 
     @cli.command("lab-certs", help=texts.cli_about_lab_certs)
-    @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False))
+    @click.argument("folder", metavar="DIR", type=Folder())
     @click.option(
         "--name",
         multiple=True,

@@ -1,7 +1,8 @@
-"""What the values of options look like: parsed and refused where they are given.
+"""What the values of options look like: parsed, or refused where they are given.
 
-The server is imported by the types that need it and only when they are used: a one-shot client
-should not pay for a server.
+Every type names the line of :class:`~tcpecho_trio.texts.Texts` that says what it expects, so that
+a refusal can be told in the user's language. The server is imported by the types that need it and
+only when they are used: a one-shot client should not pay for a server.
 """
 
 from __future__ import annotations
@@ -12,46 +13,145 @@ from typing import Any
 
 import click
 
-PORTS = click.IntRange(0, 65535)
-
-FILE = click.Path(exists=True, dir_okay=False)
-"""A file that can be read now; what is in it is for others to judge."""
+from tcpecho_trio.texts import Texts
 
 
-class Seconds(click.FloatRange):
-    """A number of seconds; ``nan`` is none."""
+class BadValue(click.BadParameter):
+    """A value that its option does not take.
+
+    Args:
+      value: as it was given.
+      kind: what it should have been.
+      param, ctx: where it was given; set by click for what a type refuses.
+    """
+
+    def __init__(
+        self,
+        value: object,
+        kind: Told,
+        param: click.Parameter | None = None,
+        ctx: click.Context | None = None,
+    ) -> None:
+        self.value = value
+        self.kind = kind
+        super().__init__(str(value), ctx, param)
+
+
+class Told(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.3
+    """A type that can say what it expects; it stands before the one that does the work."""
+
+    expects = ""
+    """The name of the line of Texts; in it, ``{type}`` is this object."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse it, or refuse it with the value and what was expected."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            raise BadValue(value, self, param, ctx) from error
+
+    def expected(self, texts: Texts) -> str:
+        """What it takes, for a person: the end of a sentence."""
+        line: str = getattr(texts, self.expects)
+        return line.format(type=self)
+
+
+class Whole(Told, click.types.IntParamType):
+    """A whole number."""
+
+    expects = "expects_whole"
+
+
+class Within(Told, click.IntRange):
+    """A whole number within bounds; with one bound, that is the lower one."""
+
+    def __init__(self, least: int, most: int | None = None) -> None:
+        self.expects = "expects_at_least" if most is None else "expects_within"
+        super().__init__(least, most)
+
+
+class Seconds(Told, click.FloatRange):
+    """A number of seconds from 0, or more than that; ``nan`` is none."""
 
     name = "seconds"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
+    def __init__(self, *, above_zero: bool = False) -> None:
+        self.expects = "expects_time" if above_zero else "expects_seconds"
+        super().__init__(0, min_open=above_zero)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse it, and refuse what compares with nothing."""
-        number: float = super().convert(value, param, ctx)
+        number = super().convert(value, param, ctx)
         if math.isnan(number):
-            self.fail(f"{value!r} is not a number.", param, ctx)
+            raise BadValue(value, self, param, ctx)
         return number
 
 
-class _Parsed(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.3
-    """A value that has a parser of its own, whose ValueError says what is wrong."""
+class OneOf(Told, click.Choice):  # type: ignore[type-arg]
+    """One of a few words."""
+
+    expects = "expects_word"
+
+    def __init__(self, *words: str) -> None:
+        super().__init__(words)
+
+    @property
+    def listed(self) -> str:
+        """The words, for a person."""
+        return ", ".join(self.choices)
+
+
+class File(Told, click.Path):
+    """A file that can be read now; what is in it is for others to judge."""
+
+    expects = "expects_file"
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False)
+
+
+class Folder(Told, click.Path):
+    """A folder, or a name that is free for one."""
+
+    expects = "expects_folder"
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False)
+
+
+class _Parsed(Told):
+    """A value that has a parser of its own, which refuses with a ValueError."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Parse it, or fail with the parser's own words."""
+        """Parse it, or refuse it."""
         try:
             return self.parse(value)
         except ValueError as error:
-            self.fail(str(error), param, ctx)
+            raise BadValue(value, self, param, ctx) from error
 
     def parse(self, value: str) -> Any:
         """What it stands for."""
         raise NotImplementedError
 
 
+class Host(_Parsed):
+    """A name or an address; whether it is one, only a resolver can say."""
+
+    name = "text"
+    expects = "expects_host"
+
+    def parse(self, value: str) -> str:
+        """Anything at all."""
+        if not value:
+            raise ValueError(value)
+        return value
+
+
 class EndpointUrl(_Parsed):
     """Where to listen: ``tcp://``, ``tls://`` or ``unix://``."""
 
     name = "url"
+    expects = "expects_endpoint"
 
     def parse(self, value: str) -> Any:
         """An endpoint."""
@@ -64,6 +164,7 @@ class SocketPath(_Parsed):
     """A Unix socket's path, to listen at."""
 
     name = "path"
+    expects = "expects_socket"
 
     def parse(self, value: str) -> Any:
         """The endpoint that it is."""
@@ -76,11 +177,12 @@ class Octal(_Parsed):
     """Permissions as chmod(1) writes them."""
 
     name = "octal"
+    expects = "expects_mode"
 
     def parse(self, value: str) -> int:
         """Three octal digits, and perhaps a 0 before them."""
         if not re.fullmatch("0?[0-7]{3}", value):
-            raise ValueError(f"{value!r} is not a mode such as 660.")
+            raise ValueError(value)
         return int(value, 8)
 
 
@@ -88,6 +190,7 @@ class Network(_Parsed):
     """A network as address and prefix length (RFC 4632 §3.1), or one address."""
 
     name = "cidr"
+    expects = "expects_network"
 
     def parse(self, value: str) -> Any:
         """Bits behind the prefix are an error, for they are a mistake."""
@@ -100,6 +203,7 @@ class FaultSpec(_Parsed):
     """A fault on purpose: ``KIND[:AMOUNT][@SHARE]``."""
 
     name = "fault"
+    expects = "expects_fault"
 
     def parse(self, value: str) -> Any:
         """The fault."""
@@ -108,7 +212,15 @@ class FaultSpec(_Parsed):
         return Fault.parse(value)
 
 
-class Message(click.types.StringParamType):
-    """A message; in an environment variable, one a line."""
+class Message(_Parsed):
+    """One message; in an environment variable, one a line."""
 
+    name = "text"
+    expects = "expects_message"
     envvar_list_splitter = "\n"
+
+    def parse(self, value: str) -> str:
+        """As it is."""
+        if "\n" in value:
+            raise ValueError(value)
+        return value

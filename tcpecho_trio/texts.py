@@ -189,7 +189,6 @@ class Texts:
     cli_no_console: str
     cli_portable: str
     cli_message: str
-    cli_one_line: str
     cli_framing: str
     cli_timeout: str
     cli_json: str
@@ -203,6 +202,34 @@ class Texts:
     cli_default: str
     cli_commands: str
     cli_hint: str
+    cli_no_such_option: str
+    cli_similar: str
+    cli_no_such_command: str
+    cli_too_much: str
+    cli_takes_no_value: str
+    cli_needs_value: str
+    cli_missing: str
+    cli_bad_value: str
+    cli_bad_flag: str
+    cli_banner_alone: str
+    cli_trust_alone: str
+
+    # What an option takes: the end of cli_bad_value.
+    expects_whole: str
+    expects_within: str
+    expects_at_least: str
+    expects_seconds: str
+    expects_time: str
+    expects_word: str
+    expects_file: str
+    expects_folder: str
+    expects_host: str
+    expects_endpoint: str
+    expects_socket: str
+    expects_mode: str
+    expects_network: str
+    expects_fault: str
+    expects_message: str
 
     def number(self, count: int) -> str:
         """A number as one writes it in this language."""
@@ -420,7 +447,6 @@ SPANISH = Texts(
     cli_no_console="No leer órdenes de la terminal.",
     cli_portable="Sin la vía rápida de Linux; sirve lo mismo, más despacio.",
     cli_message="Envía este mensaje, escribe la respuesta y termina. Se puede repetir.",
-    cli_one_line="un mensaje es una sola línea; repite -m para enviar varias",
     cli_framing="Un mensaje por línea, o por envío (para servidores antiguos).",
     cli_timeout="Segundos para conectar, y otra vez para cada respuesta.",
     cli_json="Un objeto JSON por respuesta: sent, received, milliseconds.",
@@ -434,6 +460,32 @@ SPANISH = Texts(
     cli_default="[por defecto: ",
     cli_commands="Órdenes",
     cli_hint="Prueba: {command} --help",
+    cli_no_such_option="no existe la opción {name}.",
+    cli_similar=" ¿Querías decir {names}?",
+    cli_no_such_command="no existe la orden {name}; las que hay: {known}.",
+    cli_too_much="sobra: {rest}",
+    cli_takes_no_value="{name} no lleva ningún valor.",
+    cli_needs_value="{name} necesita un valor.",
+    cli_missing="falta {name}.",
+    cli_bad_value="{name}: «{value}» no vale; se espera {expected}.",
+    cli_bad_flag="{name}: se espera 1 o 0.",
+    cli_banner_alone="--banner necesita --dialect inspect.",
+    cli_trust_alone="--trust-proxy necesita --proxy-protocol required.",
+    expects_whole="un número entero",
+    expects_within="un número entero de {type.min} a {type.max}",
+    expects_at_least="un número entero, {type.min} o más",
+    expects_seconds="un número de segundos, 0 o más",
+    expects_time="un número de segundos mayor que 0",
+    expects_word="una de estas palabras: {type.listed}",
+    expects_file="un archivo que se pueda leer",
+    expects_folder="una carpeta, o un nombre libre para crearla",
+    expects_host="un nombre o una dirección",
+    expects_endpoint="tcp://host:puerto, tls://host:puerto o unix:///ruta (de 99 bytes como mucho)",
+    expects_socket="una ruta de 1 a 99 bytes",
+    expects_mode="un modo en octal, como 660",
+    expects_network="una dirección, o una red sin bits tras el prefijo, como 10.0.0.0/8",
+    expects_fault="CLASE[:CANTIDAD][@PARTE]: delay:200ms@0.1, drip:100, stall, close:10, reset:10",
+    expects_message="una sola línea por cada -m",
 )
 
 ENGLISH = Texts(
@@ -641,7 +693,6 @@ ENGLISH = Texts(
     cli_no_console="Do not read commands from the terminal.",
     cli_portable="Without the Linux fast path; serves the same, more slowly.",
     cli_message="Send this message, write the reply and end. Can be repeated.",
-    cli_one_line="a message is one line; repeat -m to send several",
     cli_framing="A message a line, or a message a send (for old servers).",
     cli_timeout="Seconds for connecting, and again for each reply.",
     cli_json="One JSON object a reply: sent, received, milliseconds.",
@@ -655,6 +706,32 @@ ENGLISH = Texts(
     cli_default="[default: ",
     cli_commands="Commands",
     cli_hint="Try: {command} --help",
+    cli_no_such_option="there is no option {name}.",
+    cli_similar=" Did you mean {names}?",
+    cli_no_such_command="there is no command {name}; those that there are: {known}.",
+    cli_too_much="too much: {rest}",
+    cli_takes_no_value="{name} takes no value.",
+    cli_needs_value="{name} needs a value.",
+    cli_missing="{name} is missing.",
+    cli_bad_value="{name}: “{value}” will not do; expected: {expected}.",
+    cli_bad_flag="{name}: 1 or 0 is expected.",
+    cli_banner_alone="--banner needs --dialect inspect.",
+    cli_trust_alone="--trust-proxy needs --proxy-protocol required.",
+    expects_whole="a whole number",
+    expects_within="a whole number from {type.min} to {type.max}",
+    expects_at_least="a whole number, {type.min} or more",
+    expects_seconds="a number of seconds, 0 or more",
+    expects_time="a number of seconds above 0",
+    expects_word="one of {type.listed}",
+    expects_file="a file that can be read",
+    expects_folder="a folder, or a free name to make one",
+    expects_host="a name or an address",
+    expects_endpoint="tcp://host:port, tls://host:port or unix:///path (of at most 99 bytes)",
+    expects_socket="a path of 1 to 99 bytes",
+    expects_mode="an octal mode such as 660",
+    expects_network="an address, or a network without bits behind its prefix, such as 10.0.0.0/8",
+    expects_fault="KIND[:AMOUNT][@SHARE]: delay:200ms@0.1, drip:100, stall, close:10, reset:10",
+    expects_message="one line for each -m",
 )
 
 LANGUAGES: Mapping[str, Texts] = MappingProxyType({"es": SPANISH, "en": ENGLISH})

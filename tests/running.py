@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,15 @@ class Running:
 
     async def connect(self) -> trio.SocketStream:
         return await trio.open_tcp_stream("127.0.0.1", self.port)
+
+    def at_the_door(self, said: bytes = b"") -> trio.SocketStream:
+        """A connection that the kernel has made and the server cannot have accepted yet.
+
+        Nothing is waited for here, so that no task runs meanwhile.
+        """
+        client = socket.create_connection(("127.0.0.1", self.port))
+        client.sendall(said)
+        return trio.SocketStream(trio.socket.from_stdlib_socket(client))
 
     async def ask(self, data: bytes) -> bytes:
         """One connection: send, half-close, and everything that comes back."""

@@ -351,7 +351,7 @@ async def test_whoever_is_still_arriving_takes_room() -> None:
 
 
 @pytest.mark.parametrize("said", [b"", V1[:10], LOCAL])
-async def test_the_drain_ends_arrivals_at_once(said: bytes) -> None:
+async def test_the_drain_waits_for_no_introduction_for_long(said: bytes) -> None:
     async with (
         running_server(behind_a_proxy(drain_timeout=3600)) as server,
         await server.connect() as client,
@@ -365,14 +365,18 @@ async def test_the_drain_ends_arrivals_at_once(said: bytes) -> None:
         assert server.told.named("proxy_refused") == server.told.named("connected") == []
 
 
-async def test_whoever_comes_once_the_drain_has_begun_is_not_introduced() -> None:
+@pytest.mark.parametrize("parts", [[V1 + b"hola\n"], [V1[:10], V1[10:] + b"hola\n"]])
+async def test_whoever_introduces_themselves_as_the_drain_begins_is_answered(
+    parts: list[bytes],
+) -> None:
     async with running_server(behind_a_proxy(drain_timeout=3600)) as server:
-        late = socket.create_connection(("127.0.0.1", server.port))  # without a checkpoint
-        late.sendall(V1 + b"hola\n")
+        client = server.at_the_door(parts[0])
         server.lifecycle.drain("test")
-        await server.lifecycle.wait_stopped()
-        assert server.told.named("connected") == []
-        late.close()
+        for part in parts[1:]:
+            await until(lambda: len(server.registry.arriving) == 1)
+            await client.send_all(part)
+        assert await read_all(client) == b"HOLA\n"
+        await client.aclose()
 
 
 # Who may shut the server down

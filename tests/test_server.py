@@ -278,6 +278,50 @@ async def test_everybody_at_the_door_is_let_in_at_once() -> None:
             await stream.aclose()
 
 
+async def test_whoever_is_at_the_door_when_the_drain_begins_is_answered() -> None:
+    async with running_server() as server:
+        clients = [server.at_the_door(f"hola {number}\n".encode()) for number in range(100)]
+        server.lifecycle.drain("test")
+        for number, client in enumerate(clients):
+            assert await read_all(client) == f"HOLA {number}\n".encode()
+            await client.aclose()
+
+
+async def test_whoever_is_at_the_door_when_there_is_no_time_is_cut() -> None:
+    async with running_server() as server:
+        client = server.at_the_door(b"hola\n")
+        server.lifecycle.cut()
+        with pytest.raises(trio.BrokenResourceError):
+            await read_all(client)
+        await client.aclose()
+
+
+async def test_a_server_that_cannot_open_every_door_waits_for_nobody_who_came_by_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def failing(self: Doorway, host: str, port: int, opened: Any) -> None:
+        if not port:
+            return await whole(self, host, port, opened)
+        early.append(await trio.open_tcp_stream("127.0.0.1", taken))
+        raise OSError(errno.EADDRINUSE, "in use")
+
+    whole, early = Doorway.open, list[trio.SocketStream]()
+    monkeypatch.setattr(Doorway, "open", failing)
+    with socket.create_server(("127.0.0.1", 0)) as placeholder:
+        taken = placeholder.getsockname()[1]
+    monkeypatch.setattr("tcpecho_trio.server.doorway._free_port", partial(_that_port, taken))
+    endpoints = tuple(Endpoint(Scheme.TCP, "127.0.0.1", port) for port in (0, 1))
+    assert (await unstarted(Settings(listen=endpoints))).message == "port_taken"
+    (client,) = early
+    with pytest.raises(trio.BrokenResourceError):
+        await read_all(client)
+    await client.aclose()
+
+
+async def _that_port(port: int, _: object) -> int:
+    return port
+
+
 async def test_a_rush_looks_at_every_address_of_the_host() -> None:
     async def nobody(_: object) -> None: ...
 

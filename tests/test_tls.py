@@ -64,6 +64,25 @@ async def test_a_conversation_ends_with_a_close_notify(
         assert await server.endings() == ["left"]
 
 
+async def test_a_full_server_says_so_with_an_alert_and_has_room_again_at_once(
+    certificates: Certificates, tls: Tls
+) -> None:
+    async with running_server(Settings(max_connections=1), tls=tls) as server:
+        async with await connect(server, certificates) as client:
+            further = certificates.secured(await server.connect())
+            with pytest.raises(trio.BrokenResourceError) as refused:
+                await further.do_handshake()
+            await trio.aclose_forcefully(further)
+            error = refused.value.__cause__
+            assert isinstance(error, ssl.SSLError)
+            assert error.reason == "TLSV1_ALERT_INTERNAL_ERROR"
+            assert await ask(client, b"DESCONEXION\n") == FAREWELL
+        await server.endings(1)
+        async with await connect(server, certificates) as client:
+            assert await ask(client, b"DESCONEXION\n") == FAREWELL
+        assert len(server.told.named("refused")) == 1
+
+
 async def test_tcp_and_tls_are_one_server(certificates: Certificates, tls: Tls) -> None:
     both = tuple(Endpoint(scheme, "127.0.0.1", 0) for scheme in (Scheme.TCP, Scheme.TLS))
     async with running_server(Settings(listen=both), tls=tls) as server:
@@ -458,7 +477,17 @@ async def test_the_handshakes_time_is_not_the_conversations(
         assert await read_exactly(client, 5) == b"HOLA\n"
 
 
-async def test_a_drain_does_not_wait_for_handshakes(tls: Tls) -> None:
+async def test_a_handshake_that_is_under_way_as_the_drain_begins_is_finished(
+    certificates: Certificates, tls: Tls
+) -> None:
+    async with running_server(Settings(drain_timeout=3600), tls=tls) as server:
+        client = certificates.secured(server.at_the_door())
+        server.lifecycle.drain("test")
+        assert await ask(client, b"hola\n") == b"HOLA\n"
+        await client.aclose()
+
+
+async def test_a_drain_does_not_wait_for_handshakes_that_do_not_come(tls: Tls) -> None:
     async with (
         running_server(Settings(drain_timeout=3600), tls=tls) as server,
         await server.connect() as client,

@@ -216,6 +216,19 @@ async def test_a_peer_is_called_by_its_process_and_is_on_this_machine(path: str)
         assert report["local"] == f"unix:{path}"
 
 
+async def test_whoever_is_at_the_door_when_the_drain_begins_is_answered(path: str) -> None:
+    async with running_server(at(path)) as server:
+        late = [socket.socket(socket.AF_UNIX) for _ in range(10)]
+        for client in late:
+            client.connect(path)  # without a checkpoint
+            client.sendall(b"hola\n")
+        server.lifecycle.drain("test")
+        for client in late:
+            async with trio.SocketStream(trio.socket.from_stdlib_socket(client)) as stream:
+                assert await read_all(stream) == b"HOLA\n"
+    assert files() == []
+
+
 async def test_whoever_may_connect_may_shut_the_server_down(path: str) -> None:
     async with running_server(at(path, dialect=ADMIN)) as server:
         assert "SERVIDOR CERRÁNDOSE" in (await ask(path, b"DESCONEXION\n")).decode()

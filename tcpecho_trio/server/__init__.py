@@ -8,7 +8,9 @@
               └─ accepting       trio.serve_tcp(..., handler_nursery=connections)
 
 Accepting ends first, so new clients are refused from the moment the drain begins while the
-connected ones finish; that is why the clients do not live in serve_tcp's own nursery.
+connected ones finish; that is why the clients do not live in serve_tcp's own nursery. Connected
+is also who has not been accepted yet: the kernel has told them that they are, and they may have
+asked something.
 """
 
 from __future__ import annotations
@@ -97,7 +99,7 @@ async def serve(
                         journal,
                         accepting=accepting.cancel_scope,  # noqa: ASYNC111
                         connections=connections.cancel_scope,  # noqa: ASYNC111
-                        drain_timeout=settings.drain_timeout,
+                        settings=settings,
                     )
                 )
                 doors = Doors(arrivals, tls, connections, unix_mode=settings.unix_mode)
@@ -113,6 +115,7 @@ async def serve(
                 except CannotListen as error:
                     failure = error  # raised below, where no nursery wraps it
                     accepting.cancel_scope.cancel()
+                    connections.cancel_scope.cancel()  # whoever came by a door that did open
                 else:
                     for name in names:
                         journal.listening(name)
@@ -137,15 +140,16 @@ async def _end_when_told(
     *,
     accepting: trio.CancelScope,
     connections: trio.CancelScope,
-    drain_timeout: float,
+    settings: Settings,
 ) -> None:
     """Drain: refuse newcomers, wake whoever is idle, bound the time. Then, if told so, cut."""
     await lifecycle.wait_draining()
     journal.draining(lifecycle.reason, len(registry))
     accepting.cancel()  # also while the sockets are still being opened
-    connections.deadline = trio.current_time() + drain_timeout
-    for arriving in list(registry.arriving):
-        arriving.cancel()
+    now = trio.current_time()
+    connections.deadline = now + settings.drain_timeout
+    for arriving in registry.arriving:
+        arriving.deadline = now + settings.last_words
     for client in registry:
         client.drain()
     await lifecycle.wait_cut()

@@ -30,7 +30,7 @@ from tcpecho_trio.server.lifecycle import Lifecycle
 from tcpecho_trio.server.pump import Pump
 from tcpecho_trio.server.registry import Registry
 from tcpecho_trio.server.settings import Settings
-from tcpecho_trio.server.tls import HandshakeFailed, Tls, TlsStream
+from tcpecho_trio.server.tls import NO_ROOM, HandshakeFailed, Tls, TlsStream
 from tcpecho_trio.server.witness import Introduction, Witness
 
 HEADER_TIME = 5.0
@@ -115,7 +115,7 @@ class Arrivals:
 
     Args:
       settings: what the server is.
-      lifecycle: nobody is received once it drains.
+      lifecycle: once it drains, nobody is waited for.
       registry: who is connected, and who is arriving.
       journal: what happened.
       pump: moves plain traffic.
@@ -162,7 +162,7 @@ class Arrivals:
             return _nobody()
         registry = self._registry
         if len(registry) + len(registry.arriving) >= self._settings.max_connections:
-            return self._refuse(stream, peer)
+            return self._refuse(stream, peer, SERVER_FULL.encode() if tls is None else NO_ROOM)
         if self._at_once and tls is None:
             return self._connection(stream, peer.name, peer.local).run()
         self._count += 1
@@ -188,12 +188,12 @@ class Arrivals:
             witness=witness,
         )
 
-    async def _refuse(self, stream: trio.SocketStream, peer: Peer) -> None:
+    async def _refuse(self, stream: trio.SocketStream, peer: Peer, told: bytes) -> None:
         """Tell a client that there is no room for it, and close in an orderly way."""
         self._journal.refused(peer.name)
         try:
             with trio.move_on_after(REFUSAL_TIME), contextlib.suppress(trio.BrokenResourceError):
-                await stream.send_all(SERVER_FULL.encode())
+                await stream.send_all(told)
                 await linger(stream)
         except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
             self._journal.crashed(peer.name, error)
@@ -201,12 +201,14 @@ class Arrivals:
     async def _introduce(self, visit: Visit) -> None:
         """Find out who is there and over what; then let them talk."""
         connection: Connection | None = None
-        # The drain waits for nobody who has not even said who they are.
+        # The drain does not wait long for somebody who has not even said who they are; it gives
+        # this scope its deadline, unless it has begun already.
         with trio.CancelScope() as scope:  # noqa: ASYNC912  what may wait is cancelled there
+            if self._lifecycle.draining:
+                scope.deadline = trio.current_time() + self._settings.last_words
             self._registry.arriving.add(scope)
             try:
-                if not self._lifecycle.draining:
-                    connection = await self._introduced(visit)
+                connection = await self._introduced(visit)
             except (OSError, trio.BrokenResourceError):
                 pass  # they left
             except _NotLetIn:

@@ -42,13 +42,6 @@ DRAIN_BYTES = 8 * 1024 * 1024
 between it and us hold (tcp(7): tcp_wmem and tcp_rmem end at 4 and 6 MiB), so all that had been
 sent is, and somebody who never stops sending does not hold up the end."""
 
-DRAIN_PAUSES = 0.5
-"""Seconds of the drain in which a quiet period is waited for: what was sent when it began has
-come by then, even if it was lost once on its way (TCP sends anew after 200 ms). After that only
-what is here already is answered, for somebody who asks as soon as they have a reply is never
-quiet: they would be cut at the drain's deadline, and with them their last question. Half of the
-drain timeout, if that is less."""
-
 NO_PAUSE = 1e-6
 """Seconds that are over at once, but not before what is here has been looked for."""
 
@@ -200,10 +193,14 @@ class Connection:
         return None
 
     async def _finish_for_drain(self) -> None:
-        """Answer what had been sent when the drain began, and everything held."""
+        """Answer what had been sent when the drain began, and everything held.
+
+        A quiet period is waited for at first; after that only what is here already is answered.
+        Somebody who asks as soon as they have a reply is never quiet: they would be cut at the
+        drain's deadline, and with them their last question.
+        """
         room = DRAIN_BYTES
-        pauses = min(DRAIN_PAUSES, self._settings.drain_timeout / 2)
-        patient_until = trio.current_time() + pauses
+        patient_until = trio.current_time() + self._settings.last_words
         while self._ending is None:
             chunk = b""
             period = QUIET_PERIOD if trio.current_time() < patient_until else NO_PAUSE

@@ -17,7 +17,7 @@ from tcpecho_trio.addresses import format_address
 from tcpecho_trio.display import shown
 from tcpecho_trio.errors import CannotListen
 from tcpecho_trio.server.arrival import Arrivals
-from tcpecho_trio.server.doorway import Doorway, keep_alive
+from tcpecho_trio.server.doorway import Doorway, duplicate, keep_alive, let_in_the_last
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
 from tcpecho_trio.server.tls import Tls
 from tcpecho_trio.server.unix_socket import listening_at
@@ -87,6 +87,8 @@ class Doors:
                 name = format_address(address)
                 keep_alive(listener.socket)
         task_status.started(name)
+        # Nobody is let in last here: the socket stays open with whoever opened it, and those who
+        # wait at it are the next server's.
         await trio.serve_listeners(handler, [listener], handler_nursery=self._clients)
 
     async def _open_tcp(self, endpoint: Endpoint, status: trio.TaskStatus[Opened]) -> None:
@@ -101,6 +103,12 @@ class Doors:
 
     async def _open_unix(self, endpoint: Endpoint, status: trio.TaskStatus[Opened]) -> None:
         handler = self._arrivals.handler(path=endpoint.path)
-        with listening_at(endpoint.path, self._unix_mode) as listener:
+        with (
+            listening_at(endpoint.path, self._unix_mode) as listener,
+            duplicate(listener) as listening,
+        ):
             status.started(([listener], str(endpoint)))
-            await trio.serve_listeners(handler, [listener], handler_nursery=self._clients)
+            try:
+                await trio.serve_listeners(handler, [listener], handler_nursery=self._clients)
+            finally:
+                let_in_the_last(listening, handler, self._clients)

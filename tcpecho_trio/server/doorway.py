@@ -4,6 +4,10 @@
 busy clients make a pass last a millisecond, five hundred newcomers would wait for half a second.
 So whoever is let in by ``serve_tcp`` holds the door: everybody else who is already waiting
 there is accepted at once (:meth:`Doorway.rush`).
+
+Whoever is still waiting when the door is closed is let in first (:func:`let_in_the_last`): the
+kernel has told them that they are connected, so they may have sent something, and closing the
+listening socket would reset them.
 """
 
 from __future__ import annotations
@@ -25,6 +29,10 @@ again, or it may be taken on only one of the host's addresses."""
 RUSH = 64
 """Connections accepted at a time besides the one that ``serve_tcp`` accepts; at some 50 µs
 each, the others wait no longer than for a slice of the pump's."""
+
+LAST = 4096
+"""Connections accepted at most when the door is closed: as many as the kernel keeps waiting
+(listen(2): net.core.somaxconn), so that newcomers cannot hold it open."""
 
 KEEPALIVE = {"TCP_KEEPIDLE": 300, "TCP_KEEPINTVL": 30, "TCP_KEEPCNT": 4}
 """Seconds of silence before a peer is asked whether it is still there, seconds between two such
@@ -100,14 +108,15 @@ class Doorway:
                     # serve_tcp's own descriptors close with it; ours are for the rush.
                     for listener in listeners:
                         keep_alive(listener.socket)
-                        self._listening.append(_duplicate(listener))
+                        self._listening.append(duplicate(listener))
                     opened(listeners)
                     await trio.sleep_forever()
                 except OSError as error:  # no descriptor is left
                     failures.append(error)
                 finally:
                     for listening in self._listening:
-                        listening.close()
+                        with listening:
+                            let_in_the_last(listening, self._handler, self._clients)
                     self._listening.clear()
             accepting.cancel_scope.cancel()
         if failures:
@@ -115,31 +124,49 @@ class Doorway:
 
     def _welcome(self, stream: trio.SocketStream) -> Awaitable[None]:
         for other in self.rush(stream.socket.family):
-            self._clients.start_soon(self._serve_and_close, other)
+            self._clients.start_soon(_serve_and_close, self._handler, other)
         return self._handler(stream)
 
-    async def _serve_and_close(self, stream: trio.SocketStream) -> None:
-        """What ``serve_tcp`` does for those that it accepts itself.
-
-        Its ``aclose_forcefully`` opens and cancels a scope to get out of one checkpoint: a
-        fifth of what a short connection costs. Closing the socket is the same without it.
-        """
-        try:
-            await self._handler(stream)
-        finally:
-            stream.socket.close()
-
     def rush(self, family: int) -> Iterator[trio.SocketStream]:
-        """Accept whoever else is waiting at the sockets of this family, at most RUSH."""
+        """Accept whoever else is waiting at the sockets of this family, at most RUSH at each."""
         for listening in self._listening:
             if listening.family == family:
-                for _ in range(RUSH):
-                    try:
-                        accepted, _ = listening.accept()
-                    except OSError:  # nobody is waiting here; or no descriptor is left, or the
-                        break  # socket is closed: serve_tcp, which comes next, says so
-                    accepted.setblocking(False)
-                    yield trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
+                yield from _waiting_at(listening, RUSH)
+
+
+def let_in_the_last(listening: socket.socket, handler: Handler, clients: trio.Nursery) -> None:
+    """Serve whoever is still waiting at a socket that is about to be closed.
+
+    Args:
+      listening: does not wait, see :func:`duplicate`.
+      handler: serves one connection; the stream is closed after it.
+      clients: the nursery in which connections are served.
+    """
+    for stream in _waiting_at(listening, LAST):
+        clients.start_soon(_serve_and_close, handler, stream)
+
+
+def _waiting_at(listening: socket.socket, most: int) -> Iterator[trio.SocketStream]:
+    """Accept whoever is waiting at a socket."""
+    for _ in range(most):
+        try:
+            accepted, _ = listening.accept()
+        except OSError:  # nobody is waiting here; or no descriptor is left, or the
+            break  # socket is closed: serve_tcp, which comes next, says so
+        accepted.setblocking(False)
+        yield trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
+
+
+async def _serve_and_close(handler: Handler, stream: trio.SocketStream) -> None:
+    """What ``serve_tcp`` does for those that it accepts itself.
+
+    Its ``aclose_forcefully`` opens and cancels a scope to get out of one checkpoint: a
+    fifth of what a short connection costs. Closing the socket is the same without it.
+    """
+    try:
+        await handler(stream)
+    finally:
+        stream.socket.close()
 
 
 def keep_alive(listening: trio.socket.SocketType) -> None:
@@ -153,11 +180,11 @@ def keep_alive(listening: trio.socket.SocketType) -> None:
             listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _duplicate(listener: trio.SocketListener) -> socket.socket:
+def duplicate(listener: trio.SocketListener) -> socket.socket:
     """The same listening socket, as one that can be asked without waiting."""
-    duplicate = socket.socket(fileno=os.dup(listener.socket.fileno()))
-    duplicate.setblocking(False)
-    return duplicate
+    same = socket.socket(fileno=os.dup(listener.socket.fileno()))
+    same.setblocking(False)
+    return same
 
 
 async def _free_port(addresses: list[str]) -> int:

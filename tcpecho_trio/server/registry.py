@@ -29,7 +29,7 @@ class Registry:
         self.endings: Counter[Ending] = Counter()
         """How many connections have ended in each way."""
         self.arriving: set[trio.CancelScope] = set()
-        """Who is connected but has not introduced themselves yet; cancelled by the drain."""
+        """Who is connected but not introduced yet; the drain gives them little time."""
 
     def add(self, client: Client) -> None:
         """A connection has been accepted."""

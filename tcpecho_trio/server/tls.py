@@ -27,6 +27,10 @@ PROTOCOLS = ("tcpecho",)
 HANDSHAKE_RECORD = b"\x16"
 """How a record of a handshake begins (RFC 8446 §5.1)."""
 
+NO_ROOM = bytes([21, 3, 3, 0, 2, 2, 80])
+"""A fatal alert, internal_error: what a client is told whom we do not even shake hands with
+(RFC 8446 §5.1, §6.2). It is sent in the clear, as anything is before the ServerHello."""
+
 SERVER_NAME = 0
 """The extension of a ClientHello that names the server (RFC 6066 §3)."""
 

@@ -54,6 +54,24 @@ def test_a_message_that_arrives_as_the_drain_begins_is_answered(way: str) -> Non
         assert (stopped["served"], stopped["cut"]) == (2, 0)
 
 
+def test_whoever_is_connected_but_not_yet_accepted_as_the_drain_begins_is_answered(
+    way: str,
+) -> None:
+    with attacked(way=way) as server, contextlib.ExitStack() as stack:
+        server.process.send_signal(signal.SIGSTOP)
+        clients = [stack.enter_context(server.connect()) for _ in range(200)]
+        for client in clients:
+            client.sendall(b"hola\n")
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGCONT)
+        for client in clients:
+            assert read_all(client) == b"HOLA\n"
+            client.close()
+        assert server.finish() == 0
+        (stopped,) = server.events("stopped")
+        assert (stopped["served"], stopped["cut"]) == (200, 0)
+
+
 def test_fifty_peers_that_never_read(way: str) -> None:
     with attacked("--drain-timeout", "1", "--quiet", way=way) as server:
         with contextlib.ExitStack() as stack:

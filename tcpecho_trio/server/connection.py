@@ -132,11 +132,13 @@ class Connection:
             if self._ending is Ending.FOREIGN:
                 reset_on_close(self._stream)
                 return
-            with trio.move_on_after(LINGER_TIME):  # noqa: ASYNC912  what may wait is cancelled
-                if self._ending is not Ending.EOF:
+            if self._ending is Ending.EOF and isinstance(self._stream, trio.SocketStream):
+                return  # to close it is all that is left, and not worth a scope
+            with trio.move_on_after(LINGER_TIME):
+                if self._ending is Ending.EOF:
+                    await self._stream.send_eof()
+                else:
                     await linger(self._stream)
-                elif not isinstance(self._stream, trio.SocketStream):
-                    await self._stream.send_eof()  # TLS says so; for a socket, closing it does
         except trio.BrokenResourceError:
             # After the ending was decided it changes nothing: old clients close at once.
             self._ending = self._ending or Ending.RESET

@@ -7,25 +7,21 @@ is simply read.
 
 Between "readable" and the read somebody else may take the input: another reader of the same
 pipe, or the terminal itself, which drops what was typed when Ctrl-C is pressed. A blocking
-read would then stop the whole loop, and O_NONBLOCK on the descriptor would belong to every
-process that shares it. So where the system offers it (``/proc``), the input is opened once
-more: a file description of our own (open(2)), which may be non-blocking without anybody else
-noticing.
+read would then stop the whole loop; so the input is opened once more where that is possible, and
+non-blocking (:mod:`tcpecho_trio.descriptors`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 
 import trio
 
-CHUNK = 65536
-"""Bytes asked for in one read: what a Linux pipe holds (pipe(7))."""
+from tcpecho_trio.descriptors import PIPE_SIZE, reopened
 
-FILE_CHUNK = 131_072
+FILE_CHUNK = 262_144
 """Bytes asked for in one read of a regular file: measured, less and more are both slower."""
 
 MAX_LINE = 65536
@@ -47,12 +43,10 @@ class Input:
         self._fd = fd
         self._own = False
         self._file = _is_regular(fd)
-        # O_NOCTTY: opening a terminal must not make it ours. A socket cannot be opened.
-        with contextlib.suppress(OSError):
-            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-            if not _seekable(fd):
-                self._fd = os.open(f"/proc/self/fd/{fd}", flags)
-                self._own = True
+        # O_NOCTTY: opening a terminal must not make it ours.
+        own = None if _seekable(fd) else reopened(fd, os.O_RDONLY | os.O_NOCTTY)
+        if own is not None:
+            self._fd, self._own = own, True
 
     def __enter__(self) -> Input:
         return self
@@ -69,7 +63,8 @@ class Input:
     async def read_chunk(self) -> bytes:
         """Some bytes, as soon as there are any; empty at the end of the input.
 
-        Cancelling it loses nothing. While the process is a background job of the terminal,
+        Cancelling it loses nothing. For a regular file it is no checkpoint: who passes on what
+        is read there, is one. While the process is a background job of the terminal,
         it waits: reading would stop the whole process (SIGTTIN, termios(3)). A terminal that
         has hung up reads as the end of the input.
 
@@ -77,7 +72,6 @@ class Input:
           OSError: the descriptor cannot be read from (nohup(1) leaves such a one).
         """
         if self._file:
-            await trio.lowlevel.checkpoint()
             return os.read(self._fd, FILE_CHUNK)
         while True:
             try:
@@ -88,7 +82,7 @@ class Input:
                 await trio.sleep(BACKGROUND_CHECK)
                 continue
             try:
-                return os.read(self._fd, CHUNK)
+                return os.read(self._fd, PIPE_SIZE)
             except BlockingIOError:
                 continue
             except OSError as error:

@@ -4,8 +4,7 @@ The counterpart of :mod:`tcpecho_trio.standard_input`, with the same difficulty:
 nobody reads must not stop the loop, and O_NONBLOCK on a descriptor would belong to every process
 that shares it. A thread for each piece would do, and costs more than the writing. So:
 
-- a **pipe** is opened once more where the system offers it (``/proc``): a file description of
-  our own (open(2)), non-blocking without anybody else noticing;
+- a **pipe** is opened once more, non-blocking (:mod:`tcpecho_trio.descriptors`);
 - a **socket** is asked for it with each piece (MSG_DONTWAIT, send(2));
 - a **file** or ``/dev/null`` is always ready, as far as the system can say: it is simply written;
 - **anything else** (a terminal; a pipe of another user's, which may not be opened) gets its
@@ -21,6 +20,8 @@ import socket
 import stat
 
 import trio
+
+from tcpecho_trio.descriptors import reopened
 
 ALWAYS_READY = {"/dev/null", "/dev/zero", "/dev/full"}
 """Devices that never make a writer wait (null(4), full(4))."""
@@ -44,11 +45,10 @@ class Output:
         if stat.S_ISSOCK(found.st_mode):
             self._socket = socket.socket(fileno=os.dup(fd))
         elif stat.S_ISFIFO(found.st_mode):
-            # ENXIO: nobody reads it any more, which the write itself shall say.
-            with contextlib.suppress(OSError):
-                flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC
-                self._fd = os.open(f"/proc/self/fd/{fd}", flags)
-                self._own = True
+            # Not possible where nobody reads it any more, which the write itself shall say.
+            own = reopened(fd, os.O_WRONLY)
+            if own is not None:
+                self._fd, self._own = own, True
 
     def __enter__(self) -> Output:
         return self

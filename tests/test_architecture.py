@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up; a room imports only from lower storeys or from its own.
 STOREYS = [
-    {"texts", "dialects", "display", "addresses", "__init__"},
+    {"texts", "dialects", "display", "addresses", "descriptors", "__init__"},
     {
         *("protocol", "proxy_protocol", "errors", "standard_input", "standard_output"),
         "service_manager",

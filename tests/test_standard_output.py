@@ -105,7 +105,7 @@ async def test_where_nothing_can_be_opened_a_thread_writes(
         raise PermissionError
 
     with monkeypatch.context() as patch:
-        patch.setattr("tcpecho_trio.standard_output.os.open", refuse)
+        patch.setattr("tcpecho_trio.descriptors.os.open", refuse)
         output = Output(writing)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(output.write, MUCH)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -80,9 +81,13 @@ def available(wanted: Callable[[str], bool]) -> list[Server]:
 def compile_c(source: Path, name: str) -> str:
     """Compile a C program; return its path."""
     BUILD.mkdir(exist_ok=True)
-    program = str(BUILD / name)
-    subprocess.run(["cc", "-O2", "-o", program, str(source)], check=True)
-    return program
+    program = BUILD / name
+    # Put in its place whole: another run may be using it, or compiling it, too.
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        built = Path(folder, name)
+        subprocess.run(["cc", "-O2", "-o", str(built), str(source)], check=True)
+        built.replace(program)
+    return str(program)
 
 
 class Running:

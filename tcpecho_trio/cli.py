@@ -17,7 +17,7 @@ from contextlib import suppress
 import click
 
 from tcpecho_trio.commands import build_cli
-from tcpecho_trio.errors import MessageRefused, TcpEchoError
+from tcpecho_trio.errors import LocalFailure, MessageRefused, TcpEchoError
 from tcpecho_trio.texts import LANGUAGES, Texts
 from tcpecho_trio.translated import told
 
@@ -44,6 +44,23 @@ def _main(argv: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # no letter may end the program
+    try:
+        return _obey(arguments, texts)
+    except BrokenPipeError:  # whoever read our output has left: nothing to say, nobody to hear
+        _discard_output()
+        return 1
+    except OSError as error:
+        _discard_output()
+        _complain(texts, LocalFailure.because(error).told(texts))
+        return 1
+
+
+def _obey(arguments: list[str], texts: Texts) -> int:
+    """Run the command that the arguments ask for; return the exit code.
+
+    Raises:
+      OSError: our own output failed.
+    """
     completing = COMPLETE in os.environ
     try:
         result: int | None = build_cli(texts).main(
@@ -58,13 +75,12 @@ def _main(argv: Sequence[str] | None) -> int:
     except click.ClickException as error:
         _complain(texts, told(error, texts))
         if isinstance(error, click.UsageError) and error.ctx is not None:
-            click.echo(texts.cli_hint.format(command=error.ctx.command_path), err=True)
+            hint = texts.cli_hint.format(command=error.ctx.command_path)
+            with suppress(OSError):
+                click.echo(hint, err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):  # before there was anything to end
         _complain(texts, texts.client_interrupted)
-        return 1
-    except BrokenPipeError:  # whoever read our output has left: nothing to say, nobody to hear
-        _discard_output()
         return 1
     except TcpEchoError as error:
         _complain(texts, error.told(texts))
@@ -80,7 +96,8 @@ def _language(arguments: Sequence[str]) -> str:
             value = value if equals else "".join(arguments[place + 1 : place + 2])
             return value if value in LANGUAGES else "es"
     command = next((argument for argument in arguments if not argument.startswith("-")), "")
-    for variable in (f"TCPECHO_{command.upper()}_LANG", "TCPECHO_LANG"):
+    name = command.upper().replace("-", "_")
+    for variable in (f"TCPECHO_{name}_LANG", "TCPECHO_LANG"):
         if os.environ.get(variable) in LANGUAGES:
             return os.environ[variable]
     return "es"

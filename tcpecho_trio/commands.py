@@ -37,16 +37,6 @@ from tcpecho_trio.translated import translated_group
 
 def build_cli(texts: Texts) -> click.Group:
     """The whole command line in one language."""
-
-    @click.group(
-        cls=translated_group(texts),
-        help=texts.cli_about,
-        context_settings={"auto_envvar_prefix": "TCPECHO", "show_default": True},
-    )
-    @click.version_option(__version__, prog_name="tcpecho_trio", help=texts.cli_version)
-    def cli() -> None:
-        pass
-
     lang = click.option(
         "--lang",
         type=OneOf(*LANGUAGES),
@@ -54,6 +44,16 @@ def build_cli(texts: Texts) -> click.Group:
         expose_value=False,  # main() has looked before there was a command line to parse it
         help=texts.cli_lang,
     )
+
+    @click.group(
+        cls=translated_group(texts),
+        help=texts.cli_about,
+        context_settings={"auto_envvar_prefix": "TCPECHO", "show_default": True},
+    )
+    @lang
+    @click.version_option(__version__, prog_name="tcpecho_trio", help=texts.cli_version)
+    def cli() -> None:
+        pass
 
     def dialect(help_text: str) -> Callable[[Any], Any]:
         return click.option("--dialect", type=OneOf(*DIALECTS), default="standard", help=help_text)
@@ -297,7 +297,7 @@ def _run(main: Coroutine[Any, Any, Any]) -> Any:
         causes = _leaves(error)
         if any(isinstance(cause, KeyboardInterrupt) for cause in causes):
             raise TcpEchoError("client_interrupted") from error
-        for kind in (TcpEchoError, BrokenPipeError):
+        for kind in (TcpEchoError, BrokenPipeError, OSError):
             if all(isinstance(cause, kind) for cause in causes):
                 raise causes[0] from error
         raise

@@ -28,8 +28,12 @@ def reopened(fd: int, flags: int) -> int | None:
 
     Returns:
       The new descriptor, to be closed by the caller. None where that cannot be done: without
-      ``/proc``, for a socket, for somebody else's pipe or terminal, for a FIFO that nobody reads.
+      ``/proc``, for a socket, for a descriptor that is open for the other direction only, for
+      somebody else's pipe or terminal, for a FIFO that nobody reads.
     """
+    mode = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+    if mode not in (os.O_RDWR, flags & os.O_ACCMODE):
+        return None  # /proc would open it all the same
     try:
         own = os.open(f"/proc/self/fd/{fd}", flags | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

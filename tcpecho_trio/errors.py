@@ -28,6 +28,7 @@ import re
 import socket
 
 from tcpecho_trio.addresses import format_address
+from tcpecho_trio.display import shown
 from tcpecho_trio.texts import ENGLISH, Texts
 
 OPENSSL = re.compile(r"\[[^]]*\] (.*?)(?: \(_ssl\.c:\d+\))?")
@@ -45,7 +46,10 @@ class TcpEchoError(Exception):
     def told(self, texts: Texts) -> str:
         """One line for a person: what happened, and what to do next."""
         line: str = getattr(texts, self.message)
-        return line.format(**self.details)
+        safe = {
+            k: v if isinstance(v, (int, float)) else shown(str(v)) for k, v in self.details.items()
+        }
+        return line.format(**safe)
 
 
 class CannotListen(TcpEchoError):
@@ -124,6 +128,8 @@ class CannotConnect(TcpEchoError):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return cls("tls_untrusted", address=address, reason=cause.verify_message)
         reason = getattr(cause, "reason", None) or cause or error
+        if reason == "TLSV1_ALERT_INTERNAL_ERROR":
+            return cls("tls_internal_error", address=address)
         return cls("tls_failed", address=address, reason=str(reason))
 
 

@@ -27,15 +27,18 @@ def make_lab_certificates(folder: str, names: Sequence[str]) -> list[str]:
       The files.
 
     Raises:
-      LabError: the extra ``tls-lab`` is not installed, a file is there already (no key is ever
-        overwritten), or cannot be written.
+      LabError: the extra ``tls-lab`` is not installed, no server can be called so, a file is
+        there already (no key is ever overwritten), or cannot be written.
     """
     try:
         import trustme
     except ModuleNotFoundError as error:
         raise LabError("lab_needs_extra") from error
     authority = trustme.CA()
-    server = authority.issue_cert(*names)
+    try:
+        server = authority.issue_cert(*names)
+    except ValueError as error:
+        raise LabError("lab_bad_name", names=", ".join(names), reason=error) from error
     client = authority.issue_cert(CLIENT, common_name=CLIENT.partition("@")[0])
     contents = {
         "ca.pem": authority.cert_pem.bytes(),

@@ -164,7 +164,7 @@ def _outlet(stream: TextIO, texts: Texts) -> Outlet:
     """An outlet to a standard stream, in the encoding that its reader expects."""
     return Outlet(
         fd=1 if stream is sys.stdout else 2,
-        lost=lambda count: texts.lines_lost.format(count=count),
+        lost=partial(texts.counted, "lines_lost"),
         encoding=stream.encoding,
     )
 

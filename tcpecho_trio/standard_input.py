@@ -13,6 +13,7 @@ non-blocking (:mod:`tcpecho_trio.descriptors`).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -47,6 +48,7 @@ class Input:
         own = None if _seekable(fd) else reopened(fd, os.O_RDONLY | os.O_NOCTTY)
         if own is not None:
             self._fd, self._own = own, True
+        self._pipe = self._own and stat.S_ISFIFO(os.fstat(self._fd).st_mode)
 
     def __enter__(self) -> Input:
         return self
@@ -63,8 +65,8 @@ class Input:
     async def read_chunk(self) -> bytes:
         """Some bytes, as soon as there are any; empty at the end of the input.
 
-        Cancelling it loses nothing. For a regular file it is no checkpoint: who passes on what
-        is read there, is one. While the process is a background job of the terminal,
+        Cancelling it loses nothing. What is there already is returned without a checkpoint:
+        who passes it on, is one. While the process is a background job of the terminal,
         it waits: reading would stop the whole process (SIGTTIN, termios(3)). A terminal that
         has hung up reads as the end of the input.
 
@@ -74,6 +76,11 @@ class Input:
         if self._file:
             return os.read(self._fd, FILE_CHUNK)
         while True:
+            if self._pipe:
+                # Before waiting: nobody is told of the end of a FIFO that had no writer any more
+                # when we opened it (fifo(7), poll(2)), but whoever reads it sees that.
+                with contextlib.suppress(BlockingIOError):
+                    return os.read(self._fd, PIPE_SIZE)
             try:
                 await trio.lowlevel.wait_readable(self._fd)
             except PermissionError:  # a device that is always readable

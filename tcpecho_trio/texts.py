@@ -42,8 +42,10 @@ class Texts:
     clients_cut: tuple[str, str]
     more_messages: str
     more_connections: str
+    untold_messages: tuple[str, str]
+    untold_connections: tuple[str, str]
     thousands: str
-    lines_lost: str
+    lines_lost: tuple[str, str]
 
     # Why a connection was closed.
     ended_left: str
@@ -129,7 +131,9 @@ class Texts:
     cannot_connect_at_path: str
     tls_untrusted: str
     tls_failed: str
+    tls_internal_error: str
     lab_needs_extra: str
+    lab_bad_name: str
     lab_file_exists: str
     lab_cannot_write: str
     connection_broke: str
@@ -265,15 +269,20 @@ SPANISH = Texts(
     stopped="Servidor detenido: {served}, {cut}.",
     clients_served=("{count} cliente atendido", "{count} clientes atendidos"),
     clients_cut=("{count} cortado", "{count} cortados"),
-    more_messages="… y {count} mensajes más",
-    more_connections="… y {count} conexiones más",
+    more_messages="… y {count}",
+    more_connections="… y {count}",
+    untold_messages=("{count} mensaje más", "{count} mensajes más"),
+    untold_connections=("{count} conexión más", "{count} conexiones más"),
     thousands=" ",
-    lines_lost="… {count} líneas perdidas: esta salida no avanzaba",
+    lines_lost=(
+        "… {count} línea perdida: esta salida no avanzaba",
+        "… {count} líneas perdidas: esta salida no avanzaba",
+    ),
     ended_left="el cliente se despidió",
     ended_eof="el cliente cerró",
     ended_drained="el servidor se cierra",
     ended_idle="demasiado tiempo sin decir nada",
-    ended_reset="el cliente se perdió",
+    ended_reset="se perdió la conexión con el cliente",
     ended_slow="no leía sus respuestas",
     ended_foreign="hablaba otro protocolo",
     ended_cut="cortada",
@@ -317,13 +326,13 @@ SPANISH = Texts(
     client_hint="↑ repite · Ctrl-D sale",
     client_hint_words="Palabras: {words} · Tab completa · ↑ repite · Ctrl-D sale",
     client_leaving="Solicitando desconexión del servidor...",
-    client_server_gone="El servidor cerró la conexión. Mira su consola, o conéctate otra vez.",
+    client_server_gone="el servidor cerró la conexión. Mira su consola, o conéctate otra vez.",
     client_input_lost=(
-        "El servidor cerró la conexión antes de recibir toda la entrada."
+        "el servidor cerró la conexión antes de recibir toda la entrada."
         " Mira su consola, o envíala otra vez."
     ),
     client_replies_lost=(
-        "El servidor cerró la conexión sin responder a todo. Mira su consola, o envíalo otra vez."
+        "el servidor cerró la conexión sin responder a todo. Mira su consola, o envíalo otra vez."
     ),
     client_interrupted="Interrumpido.",
     client_turn="Esperando turno: el servidor atiende ahora a otro cliente (Ctrl-C para salir)...",
@@ -364,7 +373,9 @@ SPANISH = Texts(
         " Indica su CA con --tls-ca, o su nombre con --sni."
     ),
     tls_failed="{address} no aceptó TLS: {reason}. ¿Habla TLS ese puerto? ¿Pide --tls-cert?",
-    lab_needs_extra="falta el extra tls-lab: pip install 'tcpecho-trio[tls-lab]'.",
+    tls_internal_error="{address} no puede atender TLS ahora; quizá está lleno. Espera un poco.",
+    lab_needs_extra="falta el extra tls-lab: pip install '.[tls-lab]' en la carpeta del proyecto.",
+    lab_bad_name="no se puede certificar un nombre así: {names} ({reason}). Revisa --name.",
     lab_file_exists="{file} ya existe, y ninguna clave se sobrescribe. Elige otra carpeta.",
     lab_cannot_write="no se puede escribir en {folder}: {reason}. Elige otra carpeta.",
     connection_broke="la conexión con {address} se cortó: {reason}. Conéctate otra vez.",
@@ -415,7 +426,7 @@ SPANISH = Texts(
     cli_lang="Idioma de la consola.",
     cli_max_connections="Clientes a la vez; a los demás se les dice que está lleno.",
     cli_idle_timeout="Segundos sin decir nada tras los que se cierra una conexión; 0: nunca.",
-    cli_write_timeout="Segundos que un cliente puede no leer sus respuestas; 0: sin límite.",
+    cli_write_timeout="Segundos que un cliente puede pasar sin leer; 0: sin límite.",
     cli_drain_timeout="Segundos que se espera a los clientes al cerrar el servidor.",
     cli_remote_shutdown="Desde dónde se obedece el apagado remoto.",
     cli_listen="Escuchar en tcp://host:puerto, tls://host:puerto o unix:///ruta; repetible.",
@@ -438,12 +449,12 @@ SPANISH = Texts(
     cli_tls_ca_alone="con --tls-client-ca hacen falta --tls-cert y --tls-key.",
     cli_proxy_protocol="Si cada conexión empieza con una cabecera PROXY (v1 o v2).",
     cli_trust_proxy="Red desde la que se cree una cabecera PROXY; repetible.",
-    cli_fault="Fallo a propósito: delay:200ms@0.1, drip, stall, close, reset; repetible.",
+    cli_fault="Fallo a propósito: delay:200ms@0.1, drip:100, stall, close:10, reset:10; repetible.",
     cli_fault_seed="Semilla que decide qué conexiones sufren los fallos.",
     cli_banner="Con --dialect inspect: mandar el informe también al conectar.",
     cli_name="Cómo se llama este servidor en sus informes.",
     cli_log_format="Relato para una persona, o un objeto JSON por línea.",
-    cli_quiet="No contar conexiones ni mensajes.",
+    cli_quiet="No mostrar conexiones ni mensajes.",
     cli_no_console="No leer órdenes de la terminal.",
     cli_portable="Sin la vía rápida de Linux; sirve lo mismo, más despacio.",
     cli_message="Envía este mensaje, escribe la respuesta y termina. Se puede repetir.",
@@ -511,10 +522,15 @@ ENGLISH = Texts(
     stopped="Server stopped: {served}, {cut}.",
     clients_served=("{count} client served", "{count} clients served"),
     clients_cut=("{count} cut", "{count} cut"),
-    more_messages="… and {count} more messages",
-    more_connections="… and {count} more connections",
+    more_messages="… and {count}",
+    more_connections="… and {count}",
+    untold_messages=("{count} more message", "{count} more messages"),
+    untold_connections=("{count} more connection", "{count} more connections"),
     thousands=",",
-    lines_lost="… {count} lines lost: this output was not moving",
+    lines_lost=(
+        "… {count} line lost: this output was not moving",
+        "… {count} lines lost: this output was not moving",
+    ),
     ended_left="the client said goodbye",
     ended_eof="the client closed",
     ended_drained="the server is closing",
@@ -563,13 +579,13 @@ ENGLISH = Texts(
     client_hint="↑ repeats · Ctrl-D leaves",
     client_hint_words="Words: {words} · Tab completes · ↑ repeats · Ctrl-D leaves",
     client_leaving="Asking the server to disconnect...",
-    client_server_gone="The server closed the connection. Look at its console, or connect again.",
+    client_server_gone="the server closed the connection. Look at its console, or connect again.",
     client_input_lost=(
-        "The server closed the connection before it had all of the input."
+        "the server closed the connection before it had all of the input."
         " Look at its console, or send it again."
     ),
     client_replies_lost=(
-        "The server closed the connection without answering everything."
+        "the server closed the connection without answering everything."
         " Look at its console, or send it again."
     ),
     client_interrupted="Interrupted.",
@@ -610,7 +626,9 @@ ENGLISH = Texts(
         " Name its CA with --tls-ca, or its name with --sni."
     ),
     tls_failed="{address} did not agree on TLS: {reason}. Is it a TLS port? Is --tls-cert due?",
-    lab_needs_extra="the extra tls-lab is missing: pip install 'tcpecho-trio[tls-lab]'.",
+    tls_internal_error="{address} cannot do TLS now; it may be full. Try again later.",
+    lab_needs_extra="the extra tls-lab is missing: pip install '.[tls-lab]' in the project folder.",
+    lab_bad_name="such a name cannot be certified: {names} ({reason}). Check --name.",
     lab_file_exists="{file} is there already, and no key is overwritten. Choose another folder.",
     lab_cannot_write="cannot write to {folder}: {reason}. Choose another folder.",
     connection_broke="the connection to {address} broke: {reason}. Connect again.",
@@ -684,7 +702,7 @@ ENGLISH = Texts(
     cli_tls_ca_alone="with --tls-client-ca, --tls-cert and --tls-key are needed.",
     cli_proxy_protocol="Whether every connection begins with a PROXY header (v1 or v2).",
     cli_trust_proxy="Network from which a PROXY header is believed; repeatable.",
-    cli_fault="A fault on purpose: delay:200ms@0.1, drip, stall, close, reset; repeatable.",
+    cli_fault="A fault: delay:200ms@0.1, drip:100, stall, close:10, reset:10; repeatable.",
     cli_fault_seed="Decides which connections suffer the faults.",
     cli_banner="With --dialect inspect: send the report on connect, too.",
     cli_name="What this server calls itself in its reports.",

@@ -88,6 +88,7 @@ def told(error: click.ClickException, texts: Texts) -> str:
             return line
         case click.BadOptionUsage(option_name=name, ctx=click.Context() as ctx):
             flags = {name for p in ctx.command.params if not _takes_value(p) for name in p.opts}
+            flags.update(ctx.help_option_names)
             line = texts.cli_takes_no_value if name in flags else texts.cli_needs_value
             return line.format(name=name)
         case click.MissingParameter(param=click.Parameter() as param, ctx=click.Context() as ctx):

@@ -56,6 +56,8 @@ def test_help_reads_well_in_both_languages(command: tuple[str, ...]) -> None:
 def test_the_language_comes_from_the_option_or_the_environment() -> None:
     assert b"Usage: " in run("serve", "--lang", "en", "--help").stdout
     assert b"Usage: " in run("serve", "--lang=en", "--help").stdout
+    assert b"Usage: " in run("--lang", "en", "serve", "--help").stdout
+    assert b"DIR is missing" in run("lab-certs", env={"TCPECHO_LAB_CERTS_LANG": "en"}).stderr
     assert b"Usage: " in run("serve", "--help", env={"TCPECHO_SERVE_LANG": "en"}).stdout
     assert b"Uso: " in run("client", "--help", env={"TCPECHO_SERVE_LANG": "en"}).stdout
     assert run("serve", "--lang", "fr").returncode == 2
@@ -114,6 +116,7 @@ WRONG = [
     ),
     ("serve 5000 6000", "sobra: 5000 6000", "too much: 5000 6000"),
     ("serve --port", "--port necesita un valor.", "--port needs a value."),
+    ("serve --help=x", "--help no lleva ningún valor.", "--help takes no value."),
     ("client --tls=yes", "--tls no lleva ningún valor.", "--tls takes no value."),
     ("lab-certs", "falta DIR.", "DIR is missing."),
 ]
@@ -447,7 +450,7 @@ def test_a_server_that_leaves_is_said_at_once_at_the_prompt() -> None:
     with serving() as server, at_terminal("client", "--port", str(server.port)) as client:
         client.expect_exact("Ingresa un mensaje: ")
         server.type("cerrarservidor")
-        client.expect_exact("Error: El servidor cerró la conexión. ")
+        client.expect_exact("Error: el servidor cerró la conexión. ")
         assert exit_code(client) == 1
         assert server.finish() == 0
 

@@ -100,7 +100,9 @@ def test_without_its_extra_the_lab_says_what_to_install(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, cwd=ROOT, check=False
     )
-    assert one_line(done) == "Error: falta el extra tls-lab: pip install 'tcpecho-trio[tls-lab]'."
+    assert one_line(done) == (
+        "Error: falta el extra tls-lab: pip install '.[tls-lab]' en la carpeta del proyecto."
+    )
 
 
 def test_tls_and_a_lot_through_it(lab: Lab) -> None:

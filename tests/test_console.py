@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import trio
@@ -16,10 +17,13 @@ from tcpecho_trio.texts import SPANISH
 
 
 class Typed:
-    """What is typed into a pipe, and the input at its other end."""
+    """What is typed into a pipe or at a terminal, and the input at its other end."""
 
-    def __init__(self) -> None:
-        self._reading, self._writing = os.pipe()
+    def __init__(self, *, terminal: bool = False) -> None:
+        if terminal:
+            self._writing, self._reading = os.openpty()
+        else:
+            self._reading, self._writing = os.pipe()
         self.input = Input(self._reading)
 
     def type(self, text: bytes) -> None:
@@ -40,6 +44,13 @@ def typed() -> Iterator[Typed]:
     pipe = Typed()
     yield pipe
     pipe.close()
+
+
+@pytest.fixture
+def at_terminal() -> Iterator[Typed]:
+    terminal = Typed(terminal=True)
+    yield terminal
+    terminal.close()
 
 
 class Someone:
@@ -145,8 +156,9 @@ async def test_a_line_without_end_is_cut_and_fills_no_memory(typed: Typed) -> No
 
 
 async def test_input_that_somebody_else_took_does_not_block_the_loop(
-    typed: Typed, monkeypatch: pytest.MonkeyPatch
+    at_terminal: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    typed = at_terminal
     # Readable when it was waited for, and empty when it is read.
     wait_readable = trio.lowlevel.wait_readable
 
@@ -165,13 +177,28 @@ async def test_input_that_somebody_else_took_does_not_block_the_loop(
 
 
 async def test_a_background_job_waits_for_the_foreground(
-    typed: Typed, monkeypatch: pytest.MonkeyPatch
+    at_terminal: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    typed = at_terminal
     foreground = iter([os.getpgrp() + 1, os.getpgrp()])
     monkeypatch.setattr(os, "tcgetpgrp", lambda _: next(foreground))
     monkeypatch.setattr("tcpecho_trio.standard_input.BACKGROUND_CHECK", 0.0)
-    typed.type(b"x")
-    assert await typed.input.read_chunk() == b"x"
+    typed.type(b"x\n")
+    assert await typed.input.read_chunk() == b"x\n"
+
+
+async def test_a_fifo_whose_writer_has_left_before_we_came_has_an_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    reading = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    writing = os.open(tmp_path / "fifo", os.O_WRONLY)
+    os.write(writing, b"hola\n")
+    os.close(writing)
+    with Input(reading) as source:
+        lines = LineReader(source)
+        with trio.fail_after(10):
+            assert await lines.read_line() == "hola"
+            assert await lines.read_line() is None
+    os.close(reading)
 
 
 async def test_a_terminal_that_hung_up_is_the_end_of_the_input() -> None:

@@ -39,8 +39,12 @@ def test_a_pipe_is_our_own_then_and_holds_more(pipe: tuple[int, int], end: int, 
 def test_a_pipe_that_may_not_grow_serves_as_it_is(
     pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> int:
-        raise PermissionError
+    whole = fcntl.fcntl
+
+    def refuse(fd: int, command: int, argument: int = 0) -> int:
+        if command == fcntl.F_SETPIPE_SZ:
+            raise PermissionError
+        return whole(fd, command, argument)
 
     with monkeypatch.context() as patched:
         patched.setattr(fcntl, "fcntl", refuse)
@@ -49,6 +53,11 @@ def test_a_pipe_that_may_not_grow_serves_as_it_is(
     os.write(pipe[1], b"hola")
     assert os.read(own, 100) == b"hola"
     os.close(own)
+
+
+def test_a_descriptor_gets_no_direction_that_it_does_not_have(pipe: tuple[int, int]) -> None:
+    assert reopened(pipe[0], os.O_WRONLY) is None
+    assert reopened(pipe[1], os.O_RDONLY) is None
 
 
 def test_what_cannot_be_opened_again_is_said_so(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tcpecho_trio.dialects import ADMIN
 from tests.processes import PROGRAM, WITHOUT_EXTRA, ServerProcess, serving
 from tests.screens import (
     CTRL_C,
@@ -142,10 +143,10 @@ def test_tab_completes_the_words_of_the_dialect() -> None:
     with serving("--host", "127.0.0.1", "--dialect", "admin") as server:
         hint = "Palabras: LISTAR, APAGAR, DESCONEXION · Tab completa · ↑ repite · Ctrl-D sale"
         with client_screen(server.port, "--dialect", "admin") as client:
-            client.see_prompt(hint=hint)
+            client.see_prompt(hint=hint, after=ADMIN.greeting)
             client.press("li", TAB, ENTER, "x")
             client.see_prompt("x", hint=hint)
-            assert client.lines[1:3] == [f"{PROMPT} LISTAR", f"{REPLY} Clientes conectados:"]
+            assert client.lines[2:4] == [f"{PROMPT} LISTAR", f"{REPLY} Clientes conectados:"]
             client.press(CTRL_U, TAB)  # nothing typed: every word fits, one after the other
             client.see_prompt("LISTAR", hint=hint)
             client.press(TAB, TAB)
@@ -193,7 +194,7 @@ def test_a_server_that_leaves_while_one_types() -> None:
         assert client.end() == 1
         assert client.lines[-2:] == [
             f"{PROMPT} half a mes",
-            "Error: El servidor cerró la conexión. Mira su consola, o conéctate otra vez.",
+            "Error: el servidor cerró la conexión. Mira su consola, o conéctate otra vez.",
         ]
 
 

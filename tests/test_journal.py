@@ -50,6 +50,14 @@ async def test_of_many_lines_at_once_the_first_are_told_and_the_rest_counted(
         nursery.cancel_scope.cancel()
 
 
+async def test_one_more_is_told_in_the_singular(autojump_clock: MockClock) -> None:
+    journal, lines = told()
+    for number in range(EVENTS_A_SECOND + 1):
+        journal.connected(f"p:{number}")
+    journal.stopped(1, 0)
+    assert lines[-2] == "… y 1 conexión más"
+
+
 async def test_more_messages_than_one_can_read_are_counted_and_told_each_second(
     autojump_clock: MockClock,
 ) -> None:

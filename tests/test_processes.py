@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -85,6 +87,47 @@ def test_a_full_disk_is_one_clear_line() -> None:
     assert line.startswith("Error: no se puede leer la entrada o escribir la salida: ")
 
 
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("--version",), (), ("demo",), ("lab-certs", "DIR")], ids=str
+)
+@pytest.mark.parametrize("how", ["a full disk", "a reader that left"])
+def test_output_that_cannot_be_written_is_no_bug_of_ours(
+    arguments: tuple[str, ...], how: str, tmp_path: Path
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    full = os.open("/dev/full", os.O_WRONLY)
+    done = subprocess.run(
+        [*PROGRAM, *(word.replace("DIR", str(tmp_path)) for word in arguments)],
+        stdout=full if how == "a full disk" else writing,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        check=False,
+    )
+    os.close(full)
+    os.close(writing)
+    assert done.returncode == 1
+    if how == "a full disk":
+        (line,) = done.stderr.decode().splitlines()
+        assert line.startswith("Error: no se puede leer la entrada o escribir la salida: ")
+    else:
+        assert done.stderr == b""
+
+
+def test_wrong_usage_that_nobody_can_be_told_is_code_2_all_the_same() -> None:
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        wrong = [*PROGRAM, "serve", "--port", "x"]
+        assert subprocess.run(wrong, stderr=full, cwd=ROOT, check=False).returncode == 2
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 70])
+def test_a_name_that_nobody_can_have_is_no_bug_of_ours(name: str, tmp_path: Path) -> None:
+    done = run("lab-certs", str(tmp_path / "lab"), "--name", name)
+    assert done.returncode == 1
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("Error: no se puede certificar un nombre así: ")
+
+
 def test_letters_that_the_screen_lacks_are_escaped() -> None:
     done = run("demo", env={"PYTHONIOENCODING": "latin-1"})
     assert done.returncode == 0
@@ -109,7 +152,7 @@ def test_fewer_replies_than_messages_are_an_error() -> None:
     assert done.returncode == 1
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith(
-        "Error: El servidor cerró la conexión "
+        "Error: el servidor cerró la conexión "
     )  # before it had "hola", or after
 
 

@@ -57,6 +57,41 @@ async def test_the_end_of_the_input_is_answered() -> None:
         assert await through(server, source_of()) == b""
 
 
+@pytest.mark.parametrize(
+    ("said", "slow", "half_closed_at"),
+    [
+        (b"hola\n", 0.4, 0.4),  # as soon as they have them
+        (b"hola\n", 5.0, 1.0),
+        (b"hola", 5.0, 0.0),  # the server may be waiting for just that
+        (b"", 5.0, 0.0),
+    ],
+)
+async def test_complete_lines_have_a_second_for_their_replies_before_the_half_close(
+    autojump_clock: MockClock, said: bytes, slow: float, half_closed_at: float
+) -> None:
+    ours, theirs = memory_stream_pair()
+    ended: list[float] = []
+    collected, sink = collector()
+
+    async def answer() -> None:
+        await trio.sleep(slow)
+        await theirs.send_all(b"HOLA\n")
+        await theirs.send_eof()
+
+    async def listen() -> None:
+        while await theirs.receive_some():
+            pass
+        ended.append(trio.current_time() - began)
+
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        nursery.start_soon(listen)
+        await relay(Client(ours, STANDARD, "memory"), source_of(said), sink)
+    assert collected == b"HOLA\n"
+    assert ended == [pytest.approx(half_closed_at)]
+
+
 async def test_a_server_that_leaves_before_the_input_ends_is_an_error() -> None:
     async def endless() -> bytes:
         await trio.sleep_forever()

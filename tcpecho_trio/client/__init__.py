@@ -87,6 +87,8 @@ class Client:
         self._stream = stream
         self._buffer = bytearray()
         self._scanned = 0  # buffer[:scanned] has no LF: never look twice
+        self.on_greeting: Callable[[str], None] = lambda _: None
+        """Told what the server says before anything has been asked, as it comes."""
         self._greeting = dialect.greeting.encode()  # still expected
         self._greeted = b""  # how much of it has come
         self._ended = False
@@ -268,8 +270,12 @@ class Client:
         start = self._greeted + data
         if data and self._greeting.startswith(start):
             self._greeted = start
+            if start == self._greeting:
+                self.on_greeting(self.dialect.greeting)
             return None
         greeting, self._greeting = self._greeting, b""
+        if start.startswith(greeting) and self._greeted != greeting:
+            self.on_greeting(self.dialect.greeting)
         return start.removeprefix(greeting)
 
     async def end_input(self) -> None:
@@ -290,7 +296,12 @@ class Client:
         if isinstance(error, trio.ClosedResourceError):
             return ClientClosed("client_closed")
         cause = error.__cause__
-        said = getattr(cause, "reason", None) or getattr(cause, "strerror", None)  # OpenSSL's first
+        said = getattr(cause, "reason", None)
+        if (
+            said is not None and "CERTIFICATE_REQUIRED" in said
+        ):  # TLS 1.3 says so after the handshake
+            return ConnectionLost("tls_failed", address=self.address, reason=said)
+        said = said or getattr(cause, "strerror", None)  # OpenSSL's first
         reason = str(said or error).lower()
         return ConnectionLost("connection_broke", address=self.address, reason=reason)
 

@@ -73,6 +73,11 @@ class Ledger:
         return self._heard < self._base or len(self._lines_heard) < len(self._lines_sent)
 
     @property
+    def between_lines(self) -> bool:
+        """Whether what was sent ends with a line."""
+        return self._tail.endswith(b"\n")
+
+    @property
     def lost(self) -> bool:
         """Whether a reply is missing, now that no more will come: a last farewell may be."""
         if self._by_length:

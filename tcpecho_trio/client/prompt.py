@@ -29,6 +29,7 @@ class Conversation:
         self._client = client
         self._terminal = terminal
         self._texts = texts
+        client.on_greeting = lambda text: terminal.write(f"{shown(text)}\n")
         self._interrupted = False  # Ctrl-C: no more input
         self._waiting: trio.CancelScope | None = None  # for a line, or for a reply
         self._answered = trio.Event()  # the message that was sent last has its reply

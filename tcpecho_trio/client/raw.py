@@ -264,7 +264,9 @@ class RawClient(Client):
     def _take_greeting(self, data: bytes) -> None:
         """Keep what is said before the first message where it can be looked at."""
         if not self._spoken:
-            self.greeting += data.decode("utf-8", "replace")
+            text = data.decode("utf-8", "replace")
+            self.greeting += text
+            self.on_greeting(text)
 
     async def leave(self, word: str | None = None) -> str:
         """Say the leaving word alone (by default the dialect's gentlest), return the farewell.

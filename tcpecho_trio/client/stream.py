@@ -1,6 +1,7 @@
 """Input → server → output, both directions at once: a pipe, a file, or ``-m``.
 
-At the end of the input the connection is half-closed, and everything the server still has to
+At the end of the input the connection is half-closed, but not before the replies to complete lines
+have had a second to come; and everything the server still has to
 say is written before this ends. Sending and receiving are two tasks, so that a server whose
 replies nobody reads yet can never stall the input that it waits for.
 """
@@ -20,6 +21,10 @@ from tcpecho_trio.errors import ConnectionLost, ServerLeft, TcpEchoError
 END_TIME = 0.05
 """Seconds in which the input may show that it was at its end, when the server has closed before
 anybody had looked: what is there already is seen in far less."""
+
+ANSWER_TIME = 1.0
+"""Seconds in which complete lines may have their replies before our half-close. Many a proxy takes
+that for the end of everything (nginx without proxy_half_close), and drops what is on its way."""
 
 Source = Callable[[], Awaitable[bytes]]
 """Returns the next bytes to send; empty at the end."""
@@ -51,6 +56,7 @@ async def relay(
     ledger = Ledger(client.dialect)
     watch = _Patience(patience)
     sent_all = between_chunks = False
+    answered = trio.Event()  # everything that was sent, to the end
 
     async def receive(sending: trio.CancelScope) -> None:
         try:
@@ -58,6 +64,8 @@ async def relay(
                 ledger.hear(data)
                 await sink(data)
                 watch.renew(owed=sent_all or ledger.owed)
+                if sent_all and not ledger.owed:
+                    answered.set()
             await sink(b"")
         except trio.TooSlowError:
             failures.append(client.too_slow())
@@ -79,6 +87,9 @@ async def relay(
                     between_chunks = True
                 sent_all = True
                 watch.begin()
+                if ledger.owed and ledger.between_lines:
+                    with trio.move_on_after(ANSWER_TIME):
+                        await answered.wait()
                 await client.end_input()
             except ConnectionLost:
                 pass  # what the server had to say before it left is still coming in

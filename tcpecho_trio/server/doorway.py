@@ -30,9 +30,9 @@ RUSH = 64
 """Connections accepted at a time besides the one that ``serve_tcp`` accepts; at some 50 µs
 each, the others wait no longer than for a slice of the pump's."""
 
-LAST = 4096
-"""Connections accepted at most when the door is closed: as many as the kernel keeps waiting
-(listen(2): net.core.somaxconn), so that newcomers cannot hold it open."""
+LAST = 1024
+"""Connections accepted at most when a door is closed, so that newcomers cannot hold it open. At
+some 0.2 ms each four doors with as many take less than the second that an end may take."""
 
 KEEPALIVE = {"TCP_KEEPIDLE": 300, "TCP_KEEPINTVL": 30, "TCP_KEEPCNT": 4}
 """Seconds of silence before a peer is asked whether it is still there, seconds between two such
@@ -91,34 +91,36 @@ class Doorway:
     ) -> None:
         failures: list[OSError] = []
         listeners: list[trio.SocketListener] = []
-        async with trio.open_nursery() as accepting:
-            for address in addresses:
-                serve_tcp = partial(trio.serve_tcp, self._welcome, port, host=address)
-                try:
-                    listeners += await accepting.start(
-                        partial(serve_tcp, handler_nursery=self._clients)
-                    )
-                except OSError as error:
-                    failures.append(error)  # raised below, where no nursery wraps it
-                    if error.errno not in _ABSENT:
-                        break
-            if listeners and all(failure.errno in _ABSENT for failure in failures):
-                failures.clear()
-                try:
-                    # serve_tcp's own descriptors close with it; ours are for the rush.
-                    for listener in listeners:
-                        keep_alive(listener.socket)
-                        self._listening.append(duplicate(listener))
-                    opened(listeners)
-                    await trio.sleep_forever()
-                except OSError as error:  # no descriptor is left
-                    failures.append(error)
-                finally:
-                    for listening in self._listening:
-                        with listening:
-                            let_in_the_last(listening, self._handler, self._clients)
-                    self._listening.clear()
-            accepting.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as accepting:
+                for address in addresses:
+                    serve_tcp = partial(trio.serve_tcp, self._welcome, port, host=address)
+                    try:
+                        listeners += await accepting.start(
+                            partial(serve_tcp, handler_nursery=self._clients)
+                        )
+                    except OSError as error:
+                        failures.append(error)  # raised below, where no nursery wraps it
+                        if error.errno not in _ABSENT:
+                            break
+                if listeners and all(failure.errno in _ABSENT for failure in failures):
+                    failures.clear()
+                    try:
+                        # serve_tcp's own descriptors close with it; ours are for the rush.
+                        for listener in listeners:
+                            keep_alive(listener.socket)
+                            self._listening.append(duplicate(listener))
+                        opened(listeners)
+                        await trio.sleep_forever()
+                    except OSError as error:  # no descriptor is left
+                        failures.append(error)
+                accepting.cancel_scope.cancel()
+        finally:
+            # Only now nobody else has the socket: what is accepted here are really the last.
+            for listening in self._listening:
+                with listening:
+                    let_in_the_last(listening, self._handler, self._clients)
+            self._listening.clear()
         if failures:
             raise failures[-1]
 
@@ -135,13 +137,15 @@ class Doorway:
 
 
 def let_in_the_last(listening: socket.socket, handler: Handler, clients: trio.Nursery) -> None:
-    """Serve whoever is still waiting at a socket that is about to be closed.
+    """Serve whoever is still waiting at a socket that is about to be closed, if there is time.
 
     Args:
       listening: does not wait, see :func:`duplicate`.
       handler: serves one connection; the stream is closed after it.
       clients: the nursery in which connections are served.
     """
+    if clients.cancel_scope.cancel_called:
+        return
     for stream in _waiting_at(listening, LAST):
         clients.start_soon(_serve_and_close, handler, stream)
 

@@ -37,6 +37,10 @@ RARELY = 10.0
 to accept ten times a second; and a peer can ask for a shutdown as fast as it can send."""
 
 
+UNTOLD = {"more_messages": "untold_messages", "more_connections": "untold_connections"}
+"""Events that only count, and what they count."""
+
+
 def console_teller(put: Put, texts: Texts) -> Teller:
     """Tell each event as the line of that name, for a person."""
 
@@ -45,7 +49,9 @@ def console_teller(put: Put, texts: Texts) -> Teller:
             fields["reason"] = getattr(texts, f"ended_{fields['reason']}")
         if event == "proxy_refused":
             fields["fault"] = getattr(texts, f"proxy_{fields['fault']}")
-        if "count" in fields:
+        if event in UNTOLD:
+            fields["count"] = texts.counted(UNTOLD[event], fields["count"])
+        elif "count" in fields:
             fields["count"] = texts.number(fields["count"])
         if event == "stopped":
             fields["served"] = texts.counted("clients_served", fields["served"])

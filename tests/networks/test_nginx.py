@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.networks.backend import ask, backend, connect, leave, name_of, report
 from tests.networks.conftest import Keys
 from tests.networks.programs import nginx
+from tests.processes import run
 
 
 def test_the_real_client_is_seen_plainly_and_where_nginx_terminates_tls(
@@ -34,6 +35,17 @@ def test_the_real_client_is_seen_plainly_and_where_nginx_terminates_tls(
                 assert seen["proxy"]["destination"] == f"127.0.0.1:{ports[kind]}"
                 assert (seen["proxy"]["version"], seen["tls"]) == (1, None)
                 leave(client)
+
+
+def test_our_client_has_its_replies_before_nginx_takes_its_half_close_for_the_end(
+    tmp_path: Path,
+) -> None:
+    with backend() as server:
+        servers = {"plain": f"listen LISTEN; proxy_pass 127.0.0.1:{server.port};"}
+        with nginx(tmp_path, servers) as ports:
+            for arguments, said in ((("-m", "hola", "-m", "adios"), b""), ((), b"hola\nadios\n")):
+                done = run("client", "--port", str(ports["plain"]), *arguments, stdin=said)
+                assert (done.returncode, done.stdout, done.stderr) == (0, b"HOLA\nADIOS\n", b"")
 
 
 def test_a_proxy_that_forgets_the_header_is_named_in_the_journal(tmp_path: Path) -> None:

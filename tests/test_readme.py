@@ -87,7 +87,7 @@ def test_every_file_in_the_map_exists() -> None:
     named = set(re.findall(r"\b([a-z_]+)\.py\b", house))
     named |= set(re.findall(r"(?:^  \w+/ +|· |^ {22})([a-z_]+)(?=:|$)", house, re.MULTILINE))
     files = [f for f in (ROOT / "tcpecho_trio").rglob("*.py") if not f.name.startswith("__")]
-    assert {f.stem for f in files} <= named | {"demo", "translated"}
+    assert {f.stem for f in files} <= named
 
 
 def test_the_speed_table_is_the_one_that_was_measured() -> None:

@@ -121,8 +121,19 @@ def test_both_sides_know_each_other_over_mutual_tls(lab: Lab) -> None:
     assert (tls["version"], tls["sni"], tls["alpn"]) == ("TLSv1.3", "localhost", "tcpecho")
     assert tls["client"]["commonName"] == "cliente"
     refused = run("client", "--port", str(server.port), *lab.trust, "-m", "hola")
-    assert "certificate_required" in one_line(refused).lower().replace(" ", "_")
+    told_why = one_line(refused)
+    assert "certificate_required" in told_why
+    assert told_why.endswith("¿Pide --tls-cert?")
     assert server.stop() == 0
+
+
+def test_a_full_server_says_over_tls_that_it_cannot_take_more(lab: Lab) -> None:
+    with (
+        serving(*lab.server, "--max-connections", "1") as server,
+        socket.create_connection(("localhost", server.port)),
+    ):
+        refused = run("client", "--port", str(server.port), *lab.trust, "-m", "hola")
+    assert "quizá está lleno" in one_line(refused)
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused_unless_insecure(lab: Lab) -> None:

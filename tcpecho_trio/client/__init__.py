@@ -296,13 +296,10 @@ class Client:
         if isinstance(error, trio.ClosedResourceError):
             return ClientClosed("client_closed")
         cause = error.__cause__
-        said = getattr(cause, "reason", None)
-        if (
-            said is not None and "CERTIFICATE_REQUIRED" in said
-        ):  # TLS 1.3 says so after the handshake
-            return ConnectionLost("tls_failed", address=self.address, reason=said)
-        said = said or getattr(cause, "strerror", None)  # OpenSSL's first
+        said = getattr(cause, "reason", None) or getattr(cause, "strerror", None)  # OpenSSL's first
         reason = str(said or error).lower()
+        if "certificate_required" in reason:  # what TLS 1.3 says only after the handshake
+            return ConnectionLost("tls_failed", address=self.address, reason=reason)
         return ConnectionLost("connection_broke", address=self.address, reason=reason)
 
 

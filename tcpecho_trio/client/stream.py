@@ -1,9 +1,9 @@
 """Input → server → output, both directions at once: a pipe, a file, or ``-m``.
 
-At the end of the input the connection is half-closed, but not before the replies to complete lines
-have had a second to come; and everything the server still has to
-say is written before this ends. Sending and receiving are two tasks, so that a server whose
-replies nobody reads yet can never stall the input that it waits for.
+At the end of the input the connection is half-closed, once the replies to complete lines have come
+or had a second to come, and everything the server still has to say is written before this ends.
+Sending and receiving are two tasks, so that a server whose replies nobody reads yet can never stall
+the input that it waits for.
 """
 
 from __future__ import annotations

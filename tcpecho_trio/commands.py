@@ -27,6 +27,7 @@ from tcpecho_trio.option_types import (
     Octal,
     OneOf,
     Seconds,
+    ServerName,
     SocketPath,
     Whole,
     Within,
@@ -209,7 +210,7 @@ def build_cli(texts: Texts) -> click.Group:
     @click.option("--tls-ca", type=File(), help=texts.cli_tls_ca)
     @click.option("--tls-cert", type=File(), help=texts.cli_tls_cert_client)
     @click.option("--tls-key", type=File(), help=texts.cli_tls_key)
-    @click.option("--sni", metavar="NAME", help=texts.cli_sni)
+    @click.option("--sni", type=ServerName(), metavar="NAME", help=texts.cli_sni)
     @click.option("--insecure", is_flag=True, help=texts.cli_insecure)
     @click.option("--send-proxy", type=OneOf("v1", "v2"), help=texts.cli_send_proxy)
     @click.option("--timeout", type=Seconds(above_zero=True), help=texts.cli_timeout)

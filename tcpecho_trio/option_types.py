@@ -147,6 +147,19 @@ class Host(_Parsed):
         return value
 
 
+class ServerName(_Parsed):
+    """A name to ask a TLS server for: one that can be written in DNS (RFC 5890)."""
+
+    name = "name"
+    expects = "expects_host"
+
+    def parse(self, value: str) -> str:
+        """As it is, if it can be encoded."""
+        if not value.encode("idna"):
+            raise ValueError(value)
+        return value
+
+
 class EndpointUrl(_Parsed):
     """Where to listen: ``tcp://``, ``tls://`` or ``unix://``."""
 

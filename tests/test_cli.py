@@ -114,6 +114,11 @@ WRONG = [
         "no existe la orden servir; las que hay: serve, client, lab-certs, demo.",
         "there is no command servir; those that there are: serve, client, lab-certs, demo.",
     ),
+    (
+        "client --sni a..b",
+        "--sni: «a..b» no vale; se espera un nombre o una dirección.",
+        "--sni: “a..b” will not do; expected: a name or an address.",
+    ),
     ("serve 5000 6000", "sobra: 5000 6000", "too much: 5000 6000"),
     ("serve --port", "--port necesita un valor.", "--port needs a value."),
     ("serve --help=x", "--help no lleva ningún valor.", "--help takes no value."),

@@ -49,7 +49,7 @@ def _main(argv: Sequence[str] | None) -> int:
     except BrokenPipeError:  # whoever read our output has left: nothing to say, nobody to hear
         _discard_output()
         return 1
-    except OSError as error:
+    except OSError as error:  # click's own output, help for example
         _discard_output()
         _complain(texts, LocalFailure.because(error).told(texts))
         return 1

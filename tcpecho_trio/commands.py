@@ -15,7 +15,7 @@ import click
 
 from tcpecho_trio import __version__
 from tcpecho_trio.dialects import DIALECTS
-from tcpecho_trio.errors import TcpEchoError
+from tcpecho_trio.errors import LocalFailure, TcpEchoError
 from tcpecho_trio.option_types import (
     EndpointUrl,
     FaultSpec,
@@ -257,16 +257,31 @@ def build_cli(texts: Texts) -> click.Group:
         from tcpecho_trio.lab_certificates import make_lab_certificates
 
         for file in make_lab_certificates(folder, name):
-            click.echo(file)
+            _say(file)
 
     @cli.command(help=texts.cli_about_demo)
     @lang
     def demo() -> int:
         from tcpecho_trio import demo as player
 
-        return 0 if _run(player.demo(click.echo, texts)) else 1
+        return 0 if _run(player.demo(_say, texts)) else 1
 
     return cli
+
+
+def _say(line: str) -> None:
+    """Put a line on standard output.
+
+    Raises:
+      BrokenPipeError: whoever read it has left.
+      LocalFailure: it cannot be written.
+    """
+    try:
+        click.echo(line)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise LocalFailure.because(error) from error
 
 
 def _given(context: click.Context, option: str) -> bool:
@@ -298,7 +313,7 @@ def _run(main: Coroutine[Any, Any, Any]) -> Any:
         causes = _leaves(error)
         if any(isinstance(cause, KeyboardInterrupt) for cause in causes):
             raise TcpEchoError("client_interrupted") from error
-        for kind in (TcpEchoError, BrokenPipeError, OSError):
+        for kind in (TcpEchoError, BrokenPipeError):
             if all(isinstance(cause, kind) for cause in causes):
                 raise causes[0] from error
         raise

@@ -7,6 +7,7 @@ only when they are used: a one-shot client should not pay for a server.
 
 from __future__ import annotations
 
+import abc
 import math
 import re
 from typing import Any
@@ -119,7 +120,7 @@ class Folder(Told, click.Path):
         super().__init__(file_okay=False)
 
 
-class _Parsed(Told):
+class _Parsed(Told, abc.ABC):
     """A value that has a parser of its own, which refuses with a ValueError."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -129,9 +130,9 @@ class _Parsed(Told):
         except ValueError as error:
             raise BadValue(value, self, param, ctx) from error
 
+    @abc.abstractmethod
     def parse(self, value: str) -> Any:
-        """What it stands for."""
-        raise NotImplementedError
+        """What it stands for; a ValueError if it stands for nothing."""
 
 
 class Host(_Parsed):

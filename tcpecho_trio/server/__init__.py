@@ -73,6 +73,7 @@ async def serve(
     failure: CannotListen | None = None
     serving: list[trio.abc.Listener[Any]] = []
     started = False
+    doors_closed = trio.Event()
     try:
         pump = Pump(journal) if settings.pump and pump_exists() else None
     except OSError as error:  # not even a descriptor for that
@@ -89,38 +90,41 @@ async def serve(
             watching.start_soon(journal.run)
             if pump is not None:
                 watching.start_soon(pump.run)
-            async with trio.open_nursery() as connections, trio.open_nursery() as accepting:
-                # This watcher outlives the scopes it is given; then it has nothing to cancel.
-                watching.start_soon(
-                    partial(
-                        _end_when_told,
-                        lifecycle,
-                        registry,
-                        journal,
-                        accepting=accepting.cancel_scope,  # noqa: ASYNC111
-                        connections=connections.cancel_scope,  # noqa: ASYNC111
-                        settings=settings,
+            async with trio.open_nursery() as connections:
+                async with trio.open_nursery() as accepting:
+                    # This watcher outlives the scopes it is given; then it has nothing to cancel.
+                    watching.start_soon(
+                        partial(
+                            _end_when_told,
+                            lifecycle,
+                            registry,
+                            journal,
+                            accepting=accepting.cancel_scope,  # noqa: ASYNC111
+                            connections=connections.cancel_scope,  # noqa: ASYNC111
+                            settings=settings,
+                            doors_closed=doors_closed,
+                        )
                     )
-                )
-                doors = Doors(arrivals, tls, connections, unix_mode=settings.unix_mode)
-                names: list[str] = []
-                try:
-                    for listener in listeners:
-                        names.append(await accepting.start(doors.inherit, listener))
-                        serving.append(listener)
-                    for endpoint in () if listeners else settings.endpoints:
-                        opened, name = await accepting.start(doors.open, endpoint)
-                        serving += opened
-                        names.append(name)
-                except CannotListen as error:
-                    failure = error  # raised below, where no nursery wraps it
-                    accepting.cancel_scope.cancel()
-                    connections.cancel_scope.cancel()  # whoever came by a door that did open
-                else:
-                    for name in names:
-                        journal.listening(name)
-                    started = True
-                    task_status.started(serving)
+                    doors = Doors(arrivals, tls, connections, unix_mode=settings.unix_mode)
+                    names: list[str] = []
+                    try:
+                        for listener in listeners:
+                            names.append(await accepting.start(doors.inherit, listener))
+                            serving.append(listener)
+                        for endpoint in () if listeners else settings.endpoints:
+                            opened, name = await accepting.start(doors.open, endpoint)
+                            serving += opened
+                            names.append(name)
+                    except CannotListen as error:
+                        failure = error  # raised below, where no nursery wraps it
+                        accepting.cancel_scope.cancel()
+                        connections.cancel_scope.cancel()  # whoever came by a door that did open
+                    else:
+                        for name in names:
+                            journal.listening(name)
+                        started = True
+                        task_status.started(serving)
+                doors_closed.set()
             watching.cancel_scope.cancel()
     finally:
         if pump is not None:
@@ -141,15 +145,17 @@ async def _end_when_told(
     accepting: trio.CancelScope,
     connections: trio.CancelScope,
     settings: Settings,
+    doors_closed: trio.Event,
 ) -> None:
     """Drain: refuse newcomers, wake whoever is idle, bound the time. Then, if told so, cut."""
     await lifecycle.wait_draining()
-    journal.draining(lifecycle.reason, len(registry))
     accepting.cancel()  # also while the sockets are still being opened
     now = trio.current_time()
     connections.deadline = now + settings.drain_timeout
     for arriving in registry.arriving:
         arriving.deadline = now + settings.last_words
+    await doors_closed.wait()
+    journal.draining(lifecycle.reason, len(registry))  # whoever reads that finds nobody listening
     for client in registry:
         client.drain()
     await lifecycle.wait_cut()

@@ -91,40 +91,44 @@ async def serve(
             if pump is not None:
                 watching.start_soon(pump.run)
             async with trio.open_nursery() as connections:
-                async with trio.open_nursery() as accepting:
-                    # This watcher outlives the scopes it is given; then it has nothing to cancel.
-                    watching.start_soon(
-                        partial(
-                            _end_when_told,
-                            lifecycle,
-                            registry,
-                            journal,
-                            accepting=accepting.cancel_scope,  # noqa: ASYNC111
-                            connections=connections.cancel_scope,  # noqa: ASYNC111
-                            settings=settings,
-                            doors_closed=doors_closed,
+                try:
+                    async with trio.open_nursery() as accepting:
+                        # These watchers outlive the scopes that they are given; then they
+                        # have nothing to cancel.
+                        watching.start_soon(_cut_when_told, lifecycle, connections.cancel_scope)  # noqa: ASYNC111
+                        watching.start_soon(
+                            partial(
+                                _end_when_told,
+                                lifecycle,
+                                registry,
+                                journal,
+                                accepting=accepting.cancel_scope,  # noqa: ASYNC111
+                                connections=connections.cancel_scope,  # noqa: ASYNC111
+                                settings=settings,
+                                doors_closed=doors_closed,
+                            )
                         )
-                    )
-                    doors = Doors(arrivals, tls, connections, unix_mode=settings.unix_mode)
-                    names: list[str] = []
-                    try:
-                        for listener in listeners:
-                            names.append(await accepting.start(doors.inherit, listener))
-                            serving.append(listener)
-                        for endpoint in () if listeners else settings.endpoints:
-                            opened, name = await accepting.start(doors.open, endpoint)
-                            serving += opened
-                            names.append(name)
-                    except CannotListen as error:
-                        failure = error  # raised below, where no nursery wraps it
-                        accepting.cancel_scope.cancel()
-                        connections.cancel_scope.cancel()  # whoever came by a door that did open
-                    else:
-                        for name in names:
-                            journal.listening(name)
-                        started = True
-                        task_status.started(serving)
-                doors_closed.set()
+                        doors = Doors(arrivals, tls, connections, unix_mode=settings.unix_mode)
+                        names: list[str] = []
+                        try:
+                            for listener in listeners:
+                                names.append(await accepting.start(doors.inherit, listener))
+                                serving.append(listener)
+                            for endpoint in () if listeners else settings.endpoints:
+                                opened, name = await accepting.start(doors.open, endpoint)
+                                serving += opened
+                                names.append(name)
+                        except CannotListen as error:
+                            failure = error  # raised below, where no nursery wraps it
+                            accepting.cancel_scope.cancel()
+                            connections.cancel_scope.cancel()  # who came by a door that opened
+                        else:
+                            for name in names:
+                                journal.listening(name)
+                            started = True
+                            task_status.started(serving)
+                finally:
+                    doors_closed.set()
             watching.cancel_scope.cancel()
     finally:
         if pump is not None:
@@ -158,6 +162,12 @@ async def _end_when_told(
     journal.draining(lifecycle.reason, len(registry))  # whoever reads that finds nobody listening
     for client in registry:
         client.drain()
-    await lifecycle.wait_cut()
+    if not lifecycle.cutting:  # else no checkpoint: everything may be over by now
+        await lifecycle.wait_cut()
     journal.cutting()
+
+
+async def _cut_when_told(lifecycle: Lifecycle, connections: trio.CancelScope) -> None:
+    """Cut, without waiting for the doors: nobody is let in last then."""
+    await lifecycle.wait_cut()
     connections.cancel()

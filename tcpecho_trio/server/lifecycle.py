@@ -46,6 +46,11 @@ class Lifecycle:
         """Whether the end has begun."""
         return self.phase is not Phase.RUNNING
 
+    @property
+    def cutting(self) -> bool:
+        """Whether nobody is waited for any more."""
+        return self._cut.is_set()
+
     def drain(self, reason: str) -> None:
         """Begin to end: accept nobody else, let everybody finish."""
         if self.phase is Phase.RUNNING:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.certificates import Certificates
+from tests.support.certificates import Certificates
 
 # No deadline: these machines are shared, and speed is the benchmarks' business.
 settings.register_profile(
@@ -58,8 +58,8 @@ def terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way that traffic can take through a server, in this process or in its own."""
     way = str(request.param)
-    monkeypatch.setattr("tests.running.PUMP", way == "pump")
-    monkeypatch.setattr("tests.processes.PATH", () if way == "pump" else ("--portable",))
+    monkeypatch.setattr("tests.support.running.PUMP", way == "pump")
+    monkeypatch.setattr("tests.support.processes.PATH", () if way == "pump" else ("--portable",))
     return way
 
 

@@ -14,15 +14,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up; a room imports only from lower storeys or from its own.
 STOREYS = [
-    {"texts", "dialects", "display", "addresses", "descriptors", "__init__"},
-    {
-        *("protocol", "proxy_protocol", "errors", "standard_input", "standard_output"),
-        "service_manager",
-    },
+    {"texts", "dialects", "display", "addresses", "__init__"},
+    {"protocol", "proxy_protocol", "errors"},
+    {"stdio", "tls"},
     {"server", "client"},
-    {"demo", "server_process", "client_process", "option_types", "lab_certificates"},
-    {"translated"},
-    {"commands"},
     {"cli"},
     {"__main__"},
 ]

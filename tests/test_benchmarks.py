@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 PROCESSORS = {0, 1}  # the server's and the load's
 usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()

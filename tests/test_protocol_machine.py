@@ -5,8 +5,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tcpecho_trio.dialects import STANDARD, Dialect
 from tcpecho_trio.protocol import Output, Protocol, State
-from tests.naive_model import NaiveModel, merged
-from tests.protocol_inputs import chunks, dialects, lines_together, openings, words
+from tests.support.naive_model import NaiveModel, merged
+from tests.support.protocol_inputs import chunks, dialects, lines_together, openings, words
 
 
 class ProtocolAgainstModel(RuleBasedStateMachine):

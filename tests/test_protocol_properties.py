@@ -16,8 +16,8 @@ from tcpecho_trio.protocol import (
     State,
     upper_large,
 )
-from tests.naive_model import command_in, merged, upper
-from tests.protocol_inputs import (
+from tests.support.naive_model import command_in, merged, upper
+from tests.support.protocol_inputs import (
     chunks,
     cuts,
     dialects,

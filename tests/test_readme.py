@@ -10,11 +10,11 @@ import pytest
 
 from tcpecho_trio.server import Settings
 from tcpecho_trio.server.connection import LINGER_BYTES, LINGER_TIME
-from tcpecho_trio.server.doorway import KEEPALIVE
+from tcpecho_trio.server.accepting import KEEPALIVE
 from tcpecho_trio.server.journal import EVENTS_A_SECOND
-from tcpecho_trio.server_process import SPARE_DESCRIPTORS
-from tests.processes import ROOT, run, serving
-from tests.screens import HINT, PROMPT
+from tcpecho_trio.cli.server_process import SPARE_DESCRIPTORS
+from tests.support.processes import ROOT, run, serving
+from tests.support.screens import HINT, PROMPT
 
 README = (ROOT / "README.md").read_text()
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

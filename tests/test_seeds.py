@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from tests import processes
-from tests.processes import OldClient, at_terminal, exit_code, matched, serving
-from tests.screens import ENTER, screen
+from tests.support import processes
+from tests.support.processes import OldClient, at_terminal, exit_code, matched, serving
+from tests.support.screens import ENTER, screen
 
 pytestmark = pytest.mark.usefixtures("path")  # on the pump, and without it
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from tcpecho_trio.client import Client
-from tcpecho_trio.client.ledger import Ledger
+from tcpecho_trio.client.outstanding_replies import Ledger
 from tcpecho_trio.display import MAX_SHOWN, shown
 from tcpecho_trio.errors import ConnectionLost, ServerLeft, TcpEchoError
 

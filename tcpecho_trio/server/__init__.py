@@ -22,8 +22,8 @@ from typing import Any
 import trio
 
 from tcpecho_trio.errors import CannotListen
-from tcpecho_trio.server.arrival import Arrivals
-from tcpecho_trio.server.doors import Doors
+from tcpecho_trio.server.admission import Arrivals
+from tcpecho_trio.server.listeners import Doors
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle, Phase
 from tcpecho_trio.server.pump import Pump, pump_exists

@@ -3,7 +3,7 @@
 The only place that decides what is said to a client and how its connection ends. The way of
 a chunk: receive → :class:`~tcpecho_trio.protocol.Protocol` → obey → send.
 
-How it can end is a list of its own: :mod:`~tcpecho_trio.server.ending`.
+How it can end is a list of its own: :mod:`~tcpecho_trio.server.close_reason`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import trio
 
 from tcpecho_trio.dialects import SHUTDOWN_REFUSED, Action
 from tcpecho_trio.protocol import Foreign, Protocol, Request
-from tcpecho_trio.server import patience
-from tcpecho_trio.server.ending import Ending
+from tcpecho_trio.server import write_timeout
+from tcpecho_trio.server.close_reason import Ending
 from tcpecho_trio.server.faults import Injected
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle
 from tcpecho_trio.server.pump import HandedBack, Pump
 from tcpecho_trio.server.registry import Registry
 from tcpecho_trio.server.settings import RemoteShutdown, Settings
-from tcpecho_trio.server.witness import Witness
+from tcpecho_trio.server.report import Witness
 
 RECEIVE_SIZE = 65536
 """Bytes asked for in one receive; asyncio and Trio ask for as much."""
@@ -142,7 +142,7 @@ class Connection:
         except trio.BrokenResourceError:
             # After the ending was decided it changes nothing: old clients close at once.
             self._ending = self._ending or Ending.RESET
-        except patience.PeerTooSlow:
+        except write_timeout.PeerTooSlow:
             self._ending = Ending.SLOW
             reset_on_close(self._stream)
         except trio.Cancelled:
@@ -300,7 +300,7 @@ class Connection:
     async def _send(self, reply: bytes, already: int = 0) -> None:
         """Send a reply, but for the bytes that the socket has taken already."""
         due = memoryview(reply)[already:] if already else reply
-        await patience.send_all(self._stream, due, self._settings.patience)
+        await write_timeout.send_all(self._stream, due, self._settings.patience)
         self.active = trio.current_time()  # who takes replies is not silent
         self._journal.replied(self.peer, reply)
         if self._witness is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tcpecho_trio.display import shown
 from tcpecho_trio.server.lifecycle import Lifecycle
 from tcpecho_trio.server.registry import Registry
-from tcpecho_trio.standard_input import Input, LineReader
+from tcpecho_trio.stdio.input import Input, LineReader
 from tcpecho_trio.texts import Texts
 
 CLOSE_WORDS = frozenset({"cerrarservidor", "cerrar servidor"})

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import trio
 
-from tcpecho_trio.server import patience
+from tcpecho_trio.server import write_timeout
 
 STEPS_A_SECOND = 20
 """Pieces a second in which a reply drips, if there is a byte for each: a person sees it flow."""
@@ -129,7 +129,7 @@ class FaultyStream(trio.abc.HalfCloseableStream):
     Args:
       below: the connection; not closed by this.
       faults: what happens to it.
-      period: as for :func:`~tcpecho_trio.server.patience.send_all`: who is not given its
+      period: as for :func:`~tcpecho_trio.server.write_timeout.send_all`: who is not given its
         bytes is not slow, so the time is taken below.
     """
 
@@ -179,7 +179,7 @@ class FaultyStream(trio.abc.HalfCloseableStream):
             view = view[: int(self._room)]
             self._room -= len(view)
         if self._rate is None:
-            await patience.send_all(self.below, view, self._period)
+            await write_timeout.send_all(self.below, view, self._period)
         else:
             await self._drip(view, self._rate)
         if self._room == 0:
@@ -189,7 +189,7 @@ class FaultyStream(trio.abc.HalfCloseableStream):
         step = max(1, int(rate / STEPS_A_SECOND))
         for start in range(0, len(view), step):
             piece = view[start : start + step]
-            await patience.send_all(self.below, piece, self._period)
+            await write_timeout.send_all(self.below, piece, self._period)
             await trio.sleep(len(piece) / rate)
 
     async def wait_send_all_might_not_block(self) -> None:

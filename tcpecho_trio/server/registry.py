@@ -8,7 +8,7 @@ from typing import Protocol
 
 import trio
 
-from tcpecho_trio.server.ending import Ending
+from tcpecho_trio.server.close_reason import Ending
 
 
 class Client(Protocol):

@@ -43,7 +43,7 @@ class Settings:
         an orderly way; 0 for never. An hour: people think, and connection pools keep spares, but
         nobody should hold a descriptor for ever.
       write_timeout: seconds in which a client that has replies waiting must take some of them
-        (see :mod:`~tcpecho_trio.server.patience`) or is cut; 0 for never. Half of what
+        (see :mod:`~tcpecho_trio.server.write_timeout`) or is cut; 0 for never. Half of what
         nginx gives (``send_timeout``).
       drain_timeout: seconds that clients get to finish once the server drains. Ten is what
         orchestrators leave comfortably inside their own thirty (Kubernetes'

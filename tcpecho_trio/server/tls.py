@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import trio
 
-from tcpecho_trio.server import patience
+from tcpecho_trio.server import write_timeout
 
 HANDSHAKE_TIME = 10.0
 """Seconds for the whole handshake: two round trips, and a person's wait for a smart card is not
@@ -149,7 +149,7 @@ class _HalfClosing(trio.abc.Stream):
         self.dry = False
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await patience.send_all(self.below, bytes(data), self._period)
+        await write_timeout.send_all(self.below, bytes(data), self._period)
 
     async def wait_send_all_might_not_block(self) -> None:
         await self.below.wait_send_all_might_not_block()
@@ -172,7 +172,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
     Args:
       below: the connection; not closed by this.
       tls: the context to shake hands with.
-      period: as for :func:`~tcpecho_trio.server.patience.send_all`, on the connection below.
+      period: as for :func:`~tcpecho_trio.server.write_timeout.send_all`, on the connection below.
     """
 
     patient = True

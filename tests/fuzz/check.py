@@ -23,8 +23,8 @@ from collections.abc import Iterator
 
 from tcpecho_trio.dialects import DIALECTS, Dialect
 from tcpecho_trio.protocol import Output, Protocol, State
-from tests.naive_model import NaiveModel, merged
-from tests.protocol_inputs import TANGLED
+from tests.support.naive_model import NaiveModel, merged
+from tests.support.protocol_inputs import TANGLED
 
 CUT, QUIET, EOF, REPEAT, LITERAL = 0x1C, 0x1D, 0x1E, 0x1F, 0x10
 LONG = 4096

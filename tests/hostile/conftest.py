@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.hostile.victim import Victim, attacked
+from tests.support.victim import Victim, attacked
 
 
 @pytest.fixture(scope="session", params=["pump", "portable"])

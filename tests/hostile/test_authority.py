@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tcpecho_trio.dialects import ADMIN, SHUTDOWN_REFUSED
-from tests.hostile.victim import PATIENCE, Victim, attacked, read_all, read_exactly
+from tests.support.victim import PATIENCE, Victim, attacked, read_all, read_exactly
 
 
 @pytest.fixture(scope="session")

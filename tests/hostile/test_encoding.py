@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hostile.victim import Victim, read_exactly
+from tests.support.victim import Victim, read_exactly
 
 
 def test_a_euro_in_three_reads(server: Victim) -> None:

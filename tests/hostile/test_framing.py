@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tests.hostile.victim import Victim, read_all, read_exactly
+from tests.support.victim import Victim, read_all, read_exactly
 
 FAREWELL = "Conexión cerrada".encode()
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import pytest
 
 from tcpecho_trio.dialects import SERVER_FULL
-from tests.hostile.victim import (
+from tests.support.victim import (
     PATIENCE,
     Victim,
     attacked,
@@ -26,7 +26,7 @@ from tests.hostile.victim import (
     read_exactly,
     reset,
 )
-from tests.processes import PROGRAM, ROOT
+from tests.support.processes import PROGRAM, ROOT
 
 SIPPED = 4096
 """A receive buffer so small that the server soon notices who does not read."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.hostile.victim import PATIENCE, Victim, attacked, read_all, read_exactly
+from tests.support.victim import PATIENCE, Victim, attacked, read_all, read_exactly
 
 
 class Lab:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-from tests.hostile.victim import PATIENCE, Victim, read_all
+from tests.support.victim import PATIENCE, Victim, read_all
 
 TROUBLE = {"crashed", "proxy_refused", "tls_refused", "foreign", "accept_failed"}
 

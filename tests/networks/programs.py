@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.victim import PATIENCE, read_all
+from tests.support.victim import PATIENCE, read_all
 
 PORT_ATTEMPTS = 5
 """How often a free port is chosen for a program that cannot be handed a socket: another

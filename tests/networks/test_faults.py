@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.hostile.victim import read_all, read_exactly
+from tests.support.victim import read_all, read_exactly
 from tests.networks.backend import ask, backend, connect, name_of, report
 
 OFTEN = 24

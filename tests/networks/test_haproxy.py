@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tcpecho_trio.dialects import ADMIN
-from tests.hostile.victim import Victim, read_exactly
+from tests.support.victim import Victim, read_exactly
 from tests.networks.backend import ask, backend, connect, leave, name_of, read_line, report
 from tests.networks.conftest import Keys
 from tests.networks.programs import haproxy, haproxy_says

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.networks.backend import ask, backend, connect, leave, name_of, report
 from tests.networks.conftest import Keys
 from tests.networks.programs import nginx
-from tests.processes import run
+from tests.support.processes import run
 
 
 def test_the_real_client_is_seen_plainly_and_where_nginx_terminates_tls(

@@ -10,7 +10,7 @@ from pathlib import Path
 from tcpecho_trio.server.faults import Kind
 from tests.networks.backend import ask, backend, connect, report
 from tests.networks.programs import program, run_program
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 README = (ROOT / "README.md").read_text()
 

@@ -17,7 +17,7 @@ from typing import IO
 
 import pytest
 
-from tests.hostile.victim import Victim
+from tests.support.victim import Victim
 from tests.networks.backend import backend, connect
 from tests.networks.programs import haproxy, haproxy_says
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tcpecho_trio.dialects import SALUTATION
 from tcpecho_trio.protocol import Foreign, Request
-from tests.naive_model import NaiveModel, upper
+from tests.support.naive_model import NaiveModel, upper
 from tests.soak.fault_proxy import Direction, Faults, Side
 
 DIALECT = SALUTATION

@@ -1,0 +1,210 @@
+"""A server as a process: signals, standard input and output around :func:`serve`.
+
+The server knows nothing of any of these; here they are handed to it as arguments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import TextIO
+
+import trio
+
+from tcpecho_trio.errors import CannotListen, CannotRead, TcpEchoError
+from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
+from tcpecho_trio.server.console import Console
+from tcpecho_trio.server.journal import console_teller, json_teller
+from tcpecho_trio.stdio.log_writer import Outlet
+from tcpecho_trio.server.tls import Tls, TlsFiles
+from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
+from tcpecho_trio.stdio.input import Input
+from tcpecho_trio.texts import Texts
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+IDENTITY = ("NODE_NAME", "POD_NAME", "POD_NAMESPACE", "POD_IP", "SERVICE_NAME")
+"""Environment variables by which Kubernetes tells a container where it runs, as its manifest
+passes them on (the downward API)."""
+
+UNLIMITED = 10_240
+"""Descriptors to ask for where there is no hard limit: what macOS grants (OPEN_MAX)."""
+
+SPARE_DESCRIPTORS = 64
+"""Descriptors for everything that is not a client: standard streams, listening sockets, event
+loops, and clients that are being refused."""
+
+
+def room_for_connections() -> int:
+    """Raise the limit of descriptors as far as allowed; how many clients fit (getrlimit(2))."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = UNLIMITED
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(soft // 2, soft - SPARE_DESCRIPTORS)
+
+
+async def run_server(
+    settings: Settings,
+    texts: Texts,
+    *,
+    tls_files: TlsFiles | None,
+    as_json: bool,
+    messages: bool,
+    console: bool,
+) -> None:
+    """Run a server with its journal, its signals and its console around it.
+
+    Args:
+      settings: the server's.
+      texts: the language of the console.
+      tls_files: its certificate, read again on SIGHUP; None for no TLS.
+      as_json: the journal is one JSON object a line.
+      messages: each message and reply is told.
+      console: words are read from standard input.
+
+    Raises:
+      CannotListen: an endpoint could not be opened, or was not when it was handed to us.
+      CannotRead: the certificate cannot be used.
+    """
+    lifecycle, registry = Lifecycle(), Registry()
+    try:
+        tls = Tls(tls_files) if tls_files is not None else None
+    except OSError as error:
+        raise CannotRead.because(error, str(tls_files)) from error
+    try:
+        listeners = inherited_listeners(os.environ)
+    except OSError as error:
+        raise CannotListen.on_inherited(error) from error
+    notifier = Notifier(os.environ)
+    output, errors = _outlet(sys.stdout, texts), _outlet(sys.stderr, texts)
+    teller = json_teller(output.put) if as_json else console_teller(output.put, texts)
+    journal = Journal(teller, texts, messages=messages)
+
+    async def obey_signals(arriving: AsyncIterator[int]) -> None:
+        async for number in arriving:
+            lifecycle.signal(texts.drain_signal.format(name=signal.Signals(number).name))
+
+    async def obey_reloads(arriving: AsyncIterator[int], tls: Tls) -> None:
+        async for _ in arriving:
+            try:
+                tls.reload()
+            except OSError as error:
+                journal.tls_kept(str(error))
+            else:
+                journal.tls_reloaded()
+
+    async def tell_manager() -> None:
+        await lifecycle.wait_draining()
+        notifier.stopping()
+
+    async def obey_console() -> None:
+        # With a JSON journal, answers to a person would be in the way of its reader.
+        say = errors.put if as_json else output.put
+        with Input(0) as typed:
+            words = Console(typed, say, texts=texts, lifecycle=lifecycle, registry=registry)
+            await words.run(greet=os.isatty(0))
+
+    # From here on the process ends by itself: a signal that comes when nobody reads the
+    # receiver any more is raised again as it closes, and must then find nothing to kill.
+    # So is a hang-up that means a new certificate.
+    for number in (*STOPPING, *((signal.SIGHUP,) if tls is not None else ())):
+        signal.signal(number, signal.SIG_IGN)
+    failure: TcpEchoError | None = None
+    with contextlib.ExitStack() as stack:
+        arriving = stack.enter_context(trio.open_signal_receiver(*STOPPING))
+        stack.enter_context(_accept_failures(journal))
+        stack.enter_context(_unraisable(journal))
+        async with trio.open_nursery() as surroundings:
+            if tls is not None:  # else a hang-up ends the process, as everywhere
+                hang_ups = stack.enter_context(trio.open_signal_receiver(signal.SIGHUP))
+                surroundings.start_soon(obey_reloads, hang_ups, tls)
+            surroundings.start_soon(output.run)
+            surroundings.start_soon(errors.run)
+            surroundings.start_soon(obey_signals, arriving)
+            try:
+                await surroundings.start(
+                    partial(
+                        serve,
+                        settings,
+                        lifecycle=lifecycle,
+                        registry=registry,
+                        journal=journal,
+                        tls=tls,
+                        listeners=listeners,
+                    )
+                )
+            except TcpEchoError as error:
+                failure = error  # raised below, where no nursery wraps it
+            else:
+                notifier.ready()
+                surroundings.start_soon(notifier.run)
+                surroundings.start_soon(tell_manager)
+                if console:
+                    surroundings.start_soon(obey_console)
+                await lifecycle.wait_stopped()
+            async with trio.open_nursery() as flushing:
+                flushing.start_soon(output.flush)
+                flushing.start_soon(errors.flush)
+            surroundings.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+def _outlet(stream: TextIO, texts: Texts) -> Outlet:
+    """An outlet to a standard stream, in the encoding that its reader expects."""
+    return Outlet(
+        fd=1 if stream is sys.stdout else 2,
+        lost=partial(texts.counted, "lines_lost"),
+        encoding=stream.encoding,
+    )
+
+
+@contextlib.contextmanager
+def _accept_failures(journal: Journal) -> Iterator[None]:
+    """Tell the journal what Trio logs when it cannot accept (out of descriptors, mostly).
+
+    Trio's own way would be a traceback on stderr, ten times a second.
+    """
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            error = record.exc_info[1] if record.exc_info else None
+            journal.accept_failed(str(error or record.getMessage()))
+
+    log, handler = logging.getLogger("trio.serve_listeners"), Handler()
+    log.addHandler(handler)
+    propagate, log.propagate = log.propagate, False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.propagate = propagate
+
+
+@contextlib.contextmanager
+def _unraisable(journal: Journal) -> Iterator[None]:
+    """Tell the journal of errors in places that can raise none (a callback of OpenSSL's).
+
+    Python's own way is a traceback on stderr, as often as a peer can bring it about, and a write
+    that stops the whole loop if nobody reads there.
+    """
+
+    def tell(unraisable: sys.UnraisableHookArgs) -> None:
+        with contextlib.suppress(RuntimeError):  # in a thread of its own there is no clock
+            journal.unraisable(f"{unraisable.exc_type.__name__}: {unraisable.exc_value}")
+
+    before, sys.unraisablehook = sys.unraisablehook, tell
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before

@@ -1,0 +1,1 @@
+"""Standard descriptors without threads: input, output, and the log writer."""

@@ -1,0 +1,368 @@
+"""The client as a library: against the real server, and against doubles that misbehave."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
+
+from tcpecho_trio.client import LEAVE_TIME, LIST_GAP, Client, open_client
+from tcpecho_trio.dialects import ADMIN, ECHO, SALUTATION, STANDARD, Dialect
+from tcpecho_trio.errors import (
+    CannotConnect,
+    ClientBusy,
+    ClientClosed,
+    ConnectionLost,
+    TcpEchoError,
+    TooSlow,
+)
+from tcpecho_trio.server import Settings
+from tcpecho_trio.texts import LANGUAGES
+from tests.support.protocol_inputs import cuts
+from tests.support.running import running_server
+
+pytestmark = pytest.mark.usefixtures("path")  # on the pump, and without it
+
+
+async def test_ask_returns_the_reply() -> None:
+    async with running_server() as server, open_client("127.0.0.1", server.port) as client:
+        assert await client.ask("hola") == "HOLA"
+        assert await client.ask("") == ""
+        assert await client.ask("año \udcff") == "AÑO \udcff"
+        assert await client.ask("x" * 200_000) == "X" * 200_000
+        assert await client.leave() == "Conexión cerrada"
+
+
+async def test_the_greeting_is_not_a_reply_and_a_list_is_one() -> None:
+    async with (
+        running_server(Settings(dialect=ADMIN)) as server,
+        open_client("127.0.0.1", server.port, dialect=ADMIN) as client,
+        open_client("127.0.0.1", server.port, dialect=ADMIN) as other,
+    ):
+        assert await other.ask("hola") == "HOLA"
+        listing = await client.ask("LISTAR")
+        assert listing.startswith("Clientes conectados:\n127.0.0.1:")
+        assert listing.count("\n") == 2
+        assert await client.leave() == "Desconectado del servidor."
+        assert await other.leave("DESCONEXION") == "SERVIDOR CERRÁNDOSE..."
+
+
+async def test_the_salutation_is_answered() -> None:
+    async with (
+        running_server(Settings(dialect=SALUTATION)) as server,
+        open_client("127.0.0.1", server.port, dialect=SALUTATION) as client,
+    ):
+        assert await client.ask("hola servidor") == "HOLA CLIENTE"
+
+
+async def test_a_dialect_without_a_leaving_word_is_left_by_half_closing() -> None:
+    async with (
+        running_server(Settings(dialect=ECHO)) as server,
+        open_client("127.0.0.1", server.port, dialect=ECHO) as client,
+    ):
+        assert await client.ask("hola") == "hola"
+        assert await client.leave() == ""
+
+
+async def test_asking_a_server_that_has_left_says_so() -> None:
+    async with running_server() as server, open_client("127.0.0.1", server.port) as client:
+        assert await client.ask("hola") == "HOLA"
+        server.lifecycle.drain("test")
+        assert await client.hear() is None
+        with pytest.raises(ConnectionLost):
+            await client.ask("hola")
+
+
+async def test_nobody_listening_says_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as placeholder:
+        port = placeholder.getsockname()[1]
+    with pytest.raises(CannotConnect, match=r"Is the server running\?") as caught:
+        async with open_client("127.0.0.1", port):
+            pass
+    assert isinstance(caught.value.__cause__, OSError)
+    with pytest.raises(CannotConnect, match="cannot be found"):
+        async with open_client("nobody.invalid"):
+            pass
+
+
+Server = Callable[[trio.StapledStream], Awaitable[None]]  # type: ignore[type-arg]
+
+
+async def silent(_: object) -> None:
+    """A server that neither answers nor closes."""
+    await trio.sleep_forever()
+
+
+@asynccontextmanager
+async def against(server: Server, dialect: Dialect = STANDARD) -> AsyncGenerator[Client, None]:
+    ours, theirs = memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server, theirs)
+        yield Client(ours, dialect, "double:1")
+        await ours.aclose()
+        nursery.cancel_scope.cancel()
+
+
+@given(data=st.data(), greet=st.booleans())
+def test_replies_are_lines_however_they_are_cut(data: st.DataObject, greet: bool) -> None:
+    wire = (ADMIN.greeting if greet else "") + "UNO\r\nDÓS\n\nTRES"
+    pieces = data.draw(cuts(wire.encode()))
+
+    async def server(stream: trio.StapledStream) -> None:  # type: ignore[type-arg]
+        for piece in pieces:
+            await stream.send_all(piece)
+            await trio.testing.wait_all_tasks_blocked()
+        await stream.send_eof()
+
+    async def main() -> None:
+        async with against(server, ADMIN) as client:
+            heard = [await client.hear() for _ in range(5)]
+        assert heard == ["UNO", "DÓS", "", "TRES", None]
+
+    trio.run(main)
+
+
+async def test_a_connection_that_ends_inside_the_greeting_loses_nothing() -> None:
+    async def server(stream: trio.StapledStream) -> None:  # type: ignore[type-arg]
+        await stream.send_all("Conexión".encode())
+        await stream.send_eof()
+
+    async with against(server, ADMIN) as client:
+        assert await client.hear() == "Conexión"
+        assert await client.hear() is None
+
+
+async def test_a_cancelled_hear_loses_nothing(autojump_clock: MockClock) -> None:
+    async def server(stream: trio.StapledStream) -> None:  # type: ignore[type-arg]
+        await stream.send_all(b"HO")
+        await trio.sleep(2)
+        await stream.send_all(b"LA\n")
+
+    async with against(server) as client:
+        with trio.move_on_after(1) as early:
+            await client.hear()
+        assert early.cancelled_caught
+        assert await client.hear() == "HOLA"
+
+
+async def test_leaving_a_server_that_never_closes_takes_no_longer_than_it_may(
+    autojump_clock: MockClock,
+) -> None:
+    async with against(silent) as client:
+        start = trio.current_time()
+        assert await client.leave() == ""
+        assert trio.current_time() - start == pytest.approx(LEAVE_TIME)
+
+
+async def test_a_message_is_one_line() -> None:
+    async with against(silent) as client:
+        with pytest.raises(ValueError, match="line feed"):
+            await client.ask("dos\nlíneas")
+
+
+async def test_a_broken_connection_is_an_error_of_ours() -> None:
+    ours, theirs = memory_stream_pair()
+    client = Client(ours, STANDARD, "double:1")
+    await theirs.aclose()
+    with pytest.raises(ConnectionLost, match="double:1") as caught:
+        await client.say("hola")
+    assert isinstance(caught.value.__cause__, trio.BrokenResourceError)
+
+
+async def test_a_reset_is_an_error_of_ours() -> None:
+    listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
+    async with (
+        listener,
+        open_client("127.0.0.1", listener.socket.getsockname()[1]) as client,
+        await listener.accept() as peer,
+    ):
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        await peer.aclose()
+        with pytest.raises(ConnectionLost, match="reset"):
+            await client.hear()
+        with pytest.raises(ConnectionLost):
+            await client.end_input()
+
+
+async def upper_case(stream: trio.StapledStream) -> None:  # type: ignore[type-arg]
+    """A server that takes a second for every message."""
+    rest = b""
+    while data := await stream.receive_some():
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            await trio.sleep(1)
+            if line == b"LISTAR":
+                await stream.send_all(b"Clientes conectados:\na:1\n")
+                await trio.sleep(LIST_GAP / 2)
+                await stream.send_all(b"b:2\n")
+            else:
+                await stream.send_all(line.upper() + b"\n")
+
+
+async def test_a_cancelled_ask_does_not_leave_its_reply_to_the_next(
+    autojump_clock: MockClock,
+) -> None:
+    async with against(upper_case) as client:
+        for late in ("uno", "dos"):
+            with trio.move_on_after(0.5) as impatient:
+                await client.ask(late)
+            assert impatient.cancelled_caught
+        assert await client.ask("tres") == "TRES"
+
+
+async def test_nor_does_a_cancelled_list_leave_its_lines(autojump_clock: MockClock) -> None:
+    for moment in (0.5, 1 + LIST_GAP / 4, 1 + LIST_GAP):  # before it, in its middle, at its end
+        async with against(upper_case, replace(ADMIN, greeting="")) as client:
+            with trio.move_on_after(moment) as impatient:
+                await client.ask("LISTAR")
+            assert impatient.cancelled_caught
+            assert await client.ask("hola") == "HOLA"
+
+
+async def test_tasks_that_ask_at_once_take_turns(autojump_clock: MockClock) -> None:
+    async with against(upper_case) as client, trio.open_nursery() as nursery:
+
+        async def ask(text: str) -> None:
+            assert await client.ask(text) == text.upper()
+
+        for number in range(20):
+            nursery.start_soon(ask, f"mensaje {number}")
+
+
+async def test_a_reply_that_takes_too_long_is_an_error_of_ours(autojump_clock: MockClock) -> None:
+    ours, theirs = memory_stream_pair()
+    client = Client(ours, STANDARD, "double:1", timeout=0.5)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(upper_case, theirs)
+        with pytest.raises(TooSlow, match=r"double:1 does not reply within 0\.5 s") as caught:
+            await client.ask("hola")
+        assert isinstance(caught.value.__cause__, trio.TooSlowError)
+        client.timeout = 3  # a second for the reply that is late, and one for its own
+        assert await client.ask("adios") == "ADIOS"
+        nursery.cancel_scope.cancel()
+
+
+async def test_after_a_send_that_was_cut_short_nothing_can_be_said() -> None:
+    ours, _ = lockstep_stream_pair()  # it sends only as fast as somebody receives
+    client = Client(ours, STANDARD, "double:1")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.ask, "hola")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    with pytest.raises(ClientClosed, match="half a message"):
+        await client.ask("hola")
+
+
+async def test_an_ask_that_was_cancelled_before_it_began_has_done_nothing() -> None:
+    async with running_server() as server, open_client("127.0.0.1", server.port) as client:
+        with trio.move_on_after(0):
+            await client.ask("nunca")
+        assert await client.ask("hola") == "HOLA"
+
+
+async def test_two_tasks_that_listen_or_send_at_once_are_told() -> None:
+    ours, _ = lockstep_stream_pair()
+    client = Client(ours, STANDARD, "double:1")
+    first: tuple[Callable[[], Awaitable[object]], ...] = (client.hear, partial(client.say, "a"))
+    for use in first:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(use)
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(ClientBusy) as caught:
+                await use()
+            assert isinstance(caught.value.__cause__, trio.BusyResourceError)
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_client_whose_block_has_ended_says_so() -> None:
+    async with running_server() as server:
+        async with open_client("127.0.0.1", server.port) as client:
+            pass
+        for use in (client.ask("hola"), client.hear(), client.end_input()):
+            with pytest.raises(ClientClosed) as caught:
+                await use
+            assert isinstance(caught.value.__cause__, trio.ClosedResourceError)
+
+
+async def test_a_server_that_is_starting_is_waited_for() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))  # bound, and not listening yet: refused
+        port = reserved.getsockname()[1]
+        with pytest.raises(CannotConnect):
+            async with open_client("127.0.0.1", port, connect_retry=0.01):
+                pass
+        async with trio.open_nursery() as nursery:
+
+            async def listen_when_refused() -> None:
+                await refused.wait()
+                reserved.listen()
+
+            refused = trio.Event()
+            connecting = trio.open_tcp_stream
+
+            async def connect(*where: Any) -> trio.SocketStream:
+                try:
+                    return await connecting(*where)
+                finally:
+                    refused.set()
+
+            nursery.start_soon(listen_when_refused)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("trio.open_tcp_stream", connect)
+                async with open_client("127.0.0.1", port, connect_retry=30):
+                    pass
+
+
+@pytest.mark.parametrize("trouble", [socket.gaierror(-3, "try again"), None])
+async def test_connecting_is_tried_for_as_long_as_it_was_said(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, trouble: OSError | None
+) -> None:
+    attempts: list[float] = []
+
+    async def connect(*_: object) -> trio.SocketStream:
+        attempts.append(trio.current_time())
+        if trouble is not None:
+            raise trouble
+        await trio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    monkeypatch.setattr("trio.open_tcp_stream", connect)
+    start = trio.current_time()
+    with pytest.raises(CannotConnect if trouble else TooSlow):
+        async with open_client(connect_retry=10, timeout=3):
+            pass
+    assert trio.current_time() - start == pytest.approx(10, abs=3)
+    assert len(attempts) == (14 if trouble else 4)
+
+
+async def test_a_name_that_can_never_be_one_is_not_tried_again() -> None:
+    with pytest.raises(CannotConnect, match="cannot be found"):
+        async with open_client("a..b", connect_retry=1000):
+            pass
+
+
+SAYING_WHAT_TO_DO = (
+    *("client_server_gone", "client_input_lost", "client_replies_lost", "connection_broke"),
+    *("connect_too_slow", "reply_too_slow", "connection_refused", "unknown_host"),
+    *("client_busy", "client_closed", "client_cut_short"),
+    *("message_with_line_feed", "message_blank", "message_without_pieces"),
+)
+
+
+def test_every_error_of_ours_has_a_line_in_both_languages_that_says_what_to_do() -> None:
+    details = dict.fromkeys(("address", "host", "port", "reason", "seconds", "limit"), 1)
+    for message in SAYING_WHAT_TO_DO:
+        for texts in LANGUAGES.values():
+            line = TcpEchoError(message, **details).told(texts)
+            assert "\n" not in line
+            assert re.search(r"[.:?] \S", line), line  # what happened, and then what to do

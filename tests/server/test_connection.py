@@ -1,0 +1,210 @@
+"""One connection over memory streams, where the clock can be wound."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
+
+from tcpecho_trio.dialects import ADMIN, SALUTATION
+from tcpecho_trio.server import Journal, Lifecycle, Registry, RemoteShutdown, Settings
+from tcpecho_trio.server.connection import (
+    LINGER_TIME,
+    QUIET_PERIOD,
+    REPLY_SIZE,
+    Connection,
+)
+from tcpecho_trio.server.journal import MAX_LINES
+from tcpecho_trio.texts import ENGLISH
+from tests.support.running import Told
+from tests.support.wire import served
+
+
+async def test_an_unframed_word_is_obeyed_after_a_quiet_period(autojump_clock: MockClock) -> None:
+    async with served() as wire:
+        await wire.say(b"DESCONEXION")
+        start = trio.current_time()
+        await wire.hear("Conexión cerrada".encode())
+        assert trio.current_time() - start == pytest.approx(QUIET_PERIOD)
+        assert await wire.hear_end() == b""
+        await wire.stream.aclose()
+    assert wire.ending() == "left"
+
+
+async def test_ordinary_text_is_answered_without_waiting(autojump_clock: MockClock) -> None:
+    async with served() as wire:
+        start = trio.current_time()
+        for text in (b"hola", b"hola\n", b"a\nb\nc"):
+            await wire.say(text)
+            await wire.hear(text.upper())
+        assert trio.current_time() == start
+
+
+async def test_a_start_of_a_word_is_answered_after_a_quiet_period(
+    autojump_clock: MockClock,
+) -> None:
+    async with served() as wire:
+        await wire.say(b"DESCO")
+        await wire.hear(b"DESCO")
+        await wire.say(b"hola")
+        await wire.hear(b"HOLA")
+
+
+async def test_a_word_in_two_pieces_within_the_quiet_period_is_one_word(
+    autojump_clock: MockClock,
+) -> None:
+    async with served() as wire:
+        await wire.say(b"DESCO")
+        await trio.sleep(QUIET_PERIOD / 2)  # the mock clock's
+        await wire.say(b"NEXION")
+        assert await wire.hear_end() == "Conexión cerrada".encode()
+
+
+async def test_no_farewell_to_a_client_that_has_already_left(autojump_clock: MockClock) -> None:
+    async with served() as wire:
+        await wire.say(b"DESCONEXION")
+        await wire.stream.send_eof()
+        assert await wire.hear_end() == b""
+    assert wire.ending() == "left"
+
+
+async def test_end_of_input_answers_what_is_held_and_closes(autojump_clock: MockClock) -> None:
+    async with served() as wire:
+        await wire.say(b"hola DESCO\nDESCO")
+        await wire.stream.send_eof()
+        assert await wire.hear_end() == b"HOLA DESCO\nDESCO"
+    assert wire.ending() == "eof"
+
+
+async def test_a_fixed_text_carries_the_terminator_of_its_command(
+    autojump_clock: MockClock,
+) -> None:
+    async with served(SALUTATION) as wire:
+        await wire.say(b"hola servidor\r\nhola servidor\nhola cliente\n")
+        await wire.hear(b"HOLA CLIENTE\r\nHOLA CLIENTE\nHOLA CLIENTE\n")
+
+
+async def test_many_messages_in_one_segment_are_answered_in_one_send(
+    autojump_clock: MockClock,
+) -> None:
+    async with served(SALUTATION) as wire:
+        await wire.say(b"x\nhola servidor\n" * 100)
+        await wire.hear(b"X\nHOLA CLIENTE\n" * 100)
+    assert len(wire.told.named("replied")) == MAX_LINES  # of one send the first are told
+
+
+async def test_replies_far_longer_than_their_chunk_are_held_up_by_a_client_that_does_not_read(
+    autojump_clock: MockClock,
+) -> None:
+    ours, theirs = lockstep_stream_pair()
+    sizes: list[int] = []
+
+    class Watched:
+        """The server's end, noting how much each send holds."""
+
+        receive_some, send_eof = theirs.receive_some, theirs.send_eof
+
+        async def send_all(self, data: bytes) -> None:
+            sizes.append(len(data))
+            await theirs.send_all(data)
+
+    connection = Connection(
+        Watched(),  # type: ignore[arg-type]
+        peer="peer:1",
+        trusted=True,
+        settings=Settings(dialect=ADMIN),
+        lifecycle=Lifecycle(),
+        registry=Registry(),
+        journal=Journal(Told(), ENGLISH),
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.run)
+        await ours.receive_some()
+        with trio.move_on_after(10):  # it is taken, and then nobody reads
+            await ours.send_all(b"LISTAR\n" * 9000)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(sizes) == 2
+        assert sizes[1] < REPLY_SIZE + 1000
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_admin_greets_lists_and_lets_go(autojump_clock: MockClock) -> None:
+    async with served(ADMIN) as wire:
+        await wire.hear("Conexión exitosa. Usa 'LISTAR' para ver clientes.".encode())
+        await wire.say(b"LISTAR")
+        await wire.hear(b"Clientes conectados:\npeer:1")
+        await wire.say(b"LISTAR\r\n")
+        await wire.hear(b"Clientes conectados:\r\npeer:1\r\n")
+        await wire.say(b"APAGAR\n")
+        assert await wire.hear_end() == b"Desconectado del servidor.\n"
+    assert wire.ending() == "left"
+    assert not wire.lifecycle.draining
+
+
+@pytest.mark.parametrize(
+    ("trusted", "allowed", "obeyed"),
+    [
+        (True, RemoteShutdown.LOOPBACK, True),
+        (False, RemoteShutdown.LOOPBACK, False),
+        (True, RemoteShutdown.NEVER, False),
+        (False, RemoteShutdown.ANYWHERE, True),
+    ],
+)
+async def test_a_remote_shutdown_is_obeyed_only_from_where_it_may_come(
+    autojump_clock: MockClock, trusted: bool, allowed: RemoteShutdown, obeyed: bool
+) -> None:
+    async with served(ADMIN, trusted=trusted, remote_shutdown=allowed) as wire:
+        await wire.hear(ADMIN.greeting.encode())
+        await wire.say(b"DESCONEXION\nhola\n")
+        if obeyed:
+            assert await wire.hear_end() == "SERVIDOR CERRÁNDOSE...\n".encode()
+        else:
+            refusal = "ERROR: el apagado remoto no está permitido desde esta dirección\n"
+            await wire.hear(refusal.encode() + b"HOLA\n")
+    assert wire.lifecycle.draining == obeyed
+    assert len(wire.told.named("shutdown_refused")) == (not obeyed)
+
+
+async def test_lingering_waits_for_the_peer_but_not_for_ever(autojump_clock: MockClock) -> None:
+    async with served() as wire:
+        await wire.say(b"DESCONEXION\nlate\n")
+        assert await wire.hear_end() == "Conexión cerrada\n".encode()
+        start = trio.current_time()
+        await wire.told.wait_for("closed")
+        assert trio.current_time() - start == pytest.approx(LINGER_TIME)
+
+
+async def test_lingering_ends_with_a_peer_that_floods(autojump_clock: MockClock) -> None:
+    async with served() as wire:
+        await wire.say(b"DESCONEXION\n")
+        await wire.hear_end()
+        start = trio.current_time()
+        await wire.say(bytes(300 * 1024))
+        await wire.told.wait_for("closed")
+        assert trio.current_time() == start
+
+
+async def test_a_failing_handler_is_our_bug_and_costs_nobody_else(
+    autojump_clock: MockClock,
+) -> None:
+    class Broken(Registry):
+        def peers(self) -> list[str]:
+            raise RuntimeError("a bug")
+
+    ours, theirs = memory_stream_pair()
+    told = Told()
+    connection = Connection(
+        theirs,
+        peer="peer:1",
+        trusted=True,
+        settings=Settings(dialect=ADMIN),
+        lifecycle=Lifecycle(),
+        registry=Broken(),
+        journal=Journal(told, ENGLISH),
+    )
+    await ours.send_all(b"LISTAR\n")
+    await connection.run()
+    (crash,) = told.named("crashed")
+    assert "RuntimeError: a bug" in crash["traceback"]
+    assert told.named("closed") == [{"peer": "peer:1", "reason": "crashed"}]

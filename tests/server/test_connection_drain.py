@@ -1,0 +1,119 @@
+"""How a connection ends when the server drains, to the very moment."""
+
+from __future__ import annotations
+
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings
+from tcpecho_trio.server.connection import (
+    DRAIN_BYTES,
+    QUIET_PERIOD,
+    Connection,
+)
+from tcpecho_trio.texts import ENGLISH
+from tests.support.running import Told
+from tests.support.wire import served
+
+
+async def test_an_idle_client_is_let_go_when_the_drain_begins(autojump_clock: MockClock) -> None:
+    async with served() as wire:
+        await wire.say(b"hola\n")
+        await wire.hear(b"HOLA\n")
+        wire.drain()
+        assert await wire.hear_end() == b""
+    assert wire.ending() == "drained"
+
+
+async def test_a_message_that_arrives_as_the_drain_begins_is_answered(
+    autojump_clock: MockClock,
+) -> None:
+    async with served() as wire:
+        await trio.testing.wait_all_tasks_blocked()
+        await wire.say(b"adios\nDESCO")  # makes the receiving task ready to run …
+        wire.drain()  # … and it is cancelled before it does
+        assert await wire.hear_end() == b"ADIOS\nDESCO"
+    assert wire.ending() == "drained"
+
+
+class Backlogged:
+    """A stream with this much unread, to a client that takes a second for each reply."""
+
+    def __init__(self, chunks: list[bytes]) -> None:
+        self.chunks = chunks
+        self.sent = b""
+
+    async def receive_some(self, _: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if not self.chunks:
+            await trio.sleep_forever()
+        return self.chunks.pop(0)
+
+    async def send_all(self, data: bytes) -> None:
+        await trio.sleep(1)
+        self.sent += data
+
+    async def send_eof(self) -> None: ...
+
+
+def draining(stream: Backlogged) -> Connection:
+    lifecycle = Lifecycle()
+    lifecycle.drain("test")
+    return Connection(
+        stream,  # type: ignore[arg-type]
+        peer="peer:1",
+        trusted=True,
+        settings=Settings(),
+        lifecycle=lifecycle,
+        registry=Registry(),
+        journal=Journal(Told(), ENGLISH),
+    )
+
+
+async def test_a_slow_reader_gets_all_that_it_had_asked_for_when_the_drain_began(
+    autojump_clock: MockClock,
+) -> None:
+    stream = Backlogged([b"hola\n"] * 20)
+    await draining(stream).run()
+    assert stream.sent == b"HOLA\n" * 20
+
+
+async def test_who_never_stops_sending_does_not_hold_up_the_drain(
+    autojump_clock: MockClock,
+) -> None:
+    chunk = b"x" * 65535 + b"\n"
+    stream = Backlogged([chunk] * 1000)
+    await draining(stream).run()
+    assert DRAIN_BYTES - len(chunk) <= len(stream.sent) <= DRAIN_BYTES
+    assert stream.chunks != []
+
+
+async def test_a_message_within_the_quiet_period_of_the_drain_is_answered(
+    autojump_clock: MockClock,
+) -> None:
+    async with served() as wire:
+        await trio.testing.wait_all_tasks_blocked()
+        wire.drain()
+        await trio.sleep(QUIET_PERIOD / 2)
+        await wire.say(b"adios\n")
+        assert await wire.hear_end() == b"ADIOS\n"
+
+
+async def test_a_word_that_settles_in_the_drain_is_still_obeyed(autojump_clock: MockClock) -> None:
+    async with served() as wire:
+        await wire.say(b"DESCONEXION")
+        await trio.sleep(QUIET_PERIOD / 2)
+        wire.drain()
+        assert await wire.hear_end() == "Conexión cerrada".encode()
+    assert wire.ending() == "left"
+
+
+async def test_the_quiet_flush_and_the_drain_at_the_same_moment_lose_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    async with served() as wire:
+        await wire.say(b"DESCO")
+        await trio.sleep(QUIET_PERIOD)
+        wire.drain()
+        assert await wire.hear_end() == b"DESCO"

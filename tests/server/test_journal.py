@@ -1,0 +1,195 @@
+"""Events, told to a person or as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from tcpecho_trio.server.close_reason import Ending
+from tcpecho_trio.server.journal import (
+    EVENTS_A_SECOND,
+    MAX_LINES,
+    Journal,
+    console_teller,
+    json_teller,
+)
+from tcpecho_trio.texts import ENGLISH, LANGUAGES, SPANISH, Texts
+
+STOPPED = "Servidor detenido: 12 clientes atendidos, 1 cortado."
+
+
+def told(texts: Texts = SPANISH, *, messages: bool = True) -> tuple[Journal, list[str]]:
+    lines: list[str] = []
+    return Journal(console_teller(lines.append, texts), texts, messages=messages), lines
+
+
+async def test_a_chunk_is_told_line_by_line() -> None:
+    journal, lines = told()
+    journal.received("p:1", b"hola\r\nadi\xc3\xb3s\nrest")
+    journal.received("p:1", b"\n")
+    texts = ("hola", "adiós", "rest", "")
+    assert lines == [f"[p:1] Mensaje recibido: {text}" for text in texts]
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n"])
+async def test_of_many_lines_at_once_the_first_are_told_and_the_rest_counted(
+    autojump_clock: MockClock, ending: bytes
+) -> None:
+    journal, lines = told()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.run)
+        journal.received("p:1", b"\n".join([b"x"] * 5000) + ending)
+        journal.replied("p:1", b"\n".join([b"X"] * 5000) + ending)
+        assert len(lines) == 2 * MAX_LINES
+        await trio.sleep(1.5)
+        assert lines[-1] == f"… y {5000 - MAX_LINES:,} mensajes más".replace(",", " ")
+        nursery.cancel_scope.cancel()
+
+
+async def test_one_more_is_told_in_the_singular(autojump_clock: MockClock) -> None:
+    journal, lines = told()
+    for number in range(EVENTS_A_SECOND + 1):
+        journal.connected(f"p:{number}")
+    journal.stopped(1, 0)
+    assert lines[-2] == "… y 1 conexión más"
+
+
+async def test_more_messages_than_one_can_read_are_counted_and_told_each_second(
+    autojump_clock: MockClock,
+) -> None:
+    journal, lines = told(ENGLISH)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.run)
+        for _ in range(3):
+            lines.clear()
+            for _ in range(10_000):
+                journal.received("p:1", b"x\n")
+                journal.replied("p:1", b"X\n")
+            assert len(lines) == 2 * EVENTS_A_SECOND
+            await trio.sleep(1.1)
+            assert lines[2 * EVENTS_A_SECOND :] == [
+                f"… and {10_000 - EVENTS_A_SECOND:,} more messages"
+            ]
+        await trio.sleep(100)
+        lines.clear()
+        journal.received("p:1", b"x\n")
+        journal.replied("p:1", b"X\n")
+        assert len(lines) == 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_at_a_rate_one_can_read_every_message_is_told(autojump_clock: MockClock) -> None:
+    journal, lines = told()
+    for _ in range(200):
+        journal.received("p:1", b"x\n")
+        journal.replied("p:1", b"X\n")
+        await trio.sleep(1 / EVENTS_A_SECOND + 0.001)
+    assert len(lines) == 400
+
+
+async def test_what_was_not_told_is_counted_at_the_end() -> None:
+    journal, lines = told()
+    for _ in range(1000):
+        journal.received("p:1", b"x")
+    journal.stopped(12, 1)
+    assert lines[-2:] == [f"… y {1000 - EVENTS_A_SECOND} mensajes más", STOPPED]
+
+
+async def test_what_peers_send_is_escaped_and_cut() -> None:
+    journal, lines = told()
+    journal.received("p:1", b"\x1b[2J" + b"a" * 1000)
+    assert lines[0].startswith(r"[p:1] Mensaje recibido: \x1b[2Jaaa")
+    assert len(lines[0]) < 240
+
+
+async def test_quiet_tells_no_connections_and_no_messages_but_everything_else() -> None:
+    journal, lines = told(messages=False)
+    journal.connected("p:1")
+    journal.received("p:1", b"x\n" * 1000)
+    journal.replied("p:1", b"X")
+    journal.leaving("p:1")
+    journal.closed("p:1", "left")
+    assert lines == []
+    journal.shutdown_refused("p:1")
+    journal.stopped(12, 1)
+    assert lines == ["[p:1] Apagado remoto rechazado (1)", STOPPED]
+
+
+async def test_connections_too_are_counted_when_they_are_too_many(
+    autojump_clock: MockClock,
+) -> None:
+    journal, lines = told()
+    for _ in range(1000):
+        journal.connected("p:1")
+    journal.stopped(12, 1)
+    assert lines[-2] == f"… y {1000 - EVENTS_A_SECOND} conexiones más"
+
+
+async def test_failures_to_accept_are_told_now_and_then(autojump_clock: MockClock) -> None:
+    journal, lines = told()
+    for _ in range(250):
+        journal.accept_failed("[Errno 24] Too many open files")
+        await trio.sleep(0.125)
+    assert [line.split("intentos: ")[1].split(")")[0] for line in lines] == ["1", "80", "80", "80"]
+
+
+@pytest.mark.parametrize("texts", LANGUAGES.values())
+async def test_every_ending_has_its_words(texts: Texts) -> None:
+    journal, lines = told(texts)
+    for ending in Ending:
+        journal.closed("p:1", ending.value)
+    assert len(lines) == len(set(lines)) == len(Ending)
+
+
+def test_both_languages_fill_in_the_same_names() -> None:
+    def names(line: str) -> set[str]:
+        return {part.partition("}")[0] for part in line.split("{")[1:]}
+
+    for field in fields(Texts):
+        spanish, english = getattr(SPANISH, field.name), getattr(ENGLISH, field.name)
+        if isinstance(spanish, str):
+            spanish, english = (spanish,), (english,)
+        for one, other in zip(spanish, english, strict=True):
+            assert one
+            assert names(one) == names(other), field.name
+
+
+async def test_json_is_one_object_a_line_and_escaped_once() -> None:
+    lines: list[str] = []
+    journal = Journal(json_teller(lines.append), ENGLISH)
+    journal.received("p:1", "año\x1b\n".encode())
+    journal.crashed("p:1", RuntimeError("a\nbug"))
+    first, second = map(json.loads, lines)
+    timestamp = first.pop("timestamp")
+    assert timestamp.endswith("Z")
+    assert first == {"event": "received", "peer": "p:1", "text": "año\\x1b"}
+    assert second["event"] == "crashed"
+    assert "RuntimeError" in second["traceback"]
+    assert not any("\n" in line for line in lines)
+
+
+async def test_a_reply_is_told_when_its_message_was_whoever_came_between() -> None:
+    journal, lines = told()
+    journal.received("a:1", b"DESCONEXION")
+    for _ in range(1000):
+        journal.received("b:2", b"x\n")
+        journal.replied("b:2", b"X\n")
+    del lines[:]
+    journal.leaving("a:1")
+    journal.replied("a:1", b"bye")
+    journal.leaving("b:2")
+    assert lines == [
+        "[a:1] Cliente solicitó desconexión. Cerrando conexión...",
+        "[a:1] Respuesta enviada: bye",
+    ]
+
+
+async def test_no_more_lines_are_told_in_a_second_than_may_be() -> None:
+    journal, lines = told()
+    for _ in range(1000):
+        journal.received("a:1", b"x\n" * MAX_LINES)
+    assert len(lines) == EVENTS_A_SECOND

@@ -1,0 +1,90 @@
+"""A connection being served over memory streams, and the client's end of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+import trio.testing
+from trio.testing import lockstep_stream_pair, memory_stream_pair
+
+from tcpecho_trio.dialects import STANDARD, Dialect
+from tcpecho_trio.server import Journal, Lifecycle, Registry, RemoteShutdown, Settings
+from tcpecho_trio.server.connection import (
+    Connection,
+)
+from tcpecho_trio.texts import ENGLISH
+from tests.support.running import Told, read_all, read_exactly
+
+
+@dataclass
+class Wire:
+    """The client's end of a connection that is being served."""
+
+    stream: trio.StapledStream  # type: ignore[type-arg]
+    lifecycle: Lifecycle
+    registry: Registry
+    told: Told
+    nursery: trio.Nursery
+    settings: Settings
+
+    async def say(self, data: bytes) -> None:
+        await self.stream.send_all(data)
+
+    async def hear(self, expected: bytes) -> None:
+        assert await read_exactly(self.stream, len(expected)) == expected
+
+    async def hear_end(self) -> bytes:
+        return await read_all(self.stream)
+
+    def drain(self) -> None:
+        self.lifecycle.drain("test")
+        for client in self.registry:
+            client.drain()
+
+    def ending(self) -> str:
+        (closed,) = self.told.named("closed")
+        return str(closed["reason"])
+
+
+@asynccontextmanager
+async def served(
+    dialect: Dialect = STANDARD,
+    *,
+    trusted: bool = True,
+    remote_shutdown: RemoteShutdown = RemoteShutdown.LOOPBACK,
+    idle_timeout: float = 0,
+    write_timeout: float = 0,
+    lockstep: bool = False,
+) -> AsyncGenerator[Wire, None]:
+    """Serve one connection; with `lockstep` its sends wait until they are received."""
+    ours, theirs = lockstep_stream_pair() if lockstep else memory_stream_pair()
+    settings = Settings(
+        dialect=dialect,
+        remote_shutdown=remote_shutdown,
+        idle_timeout=idle_timeout,
+        write_timeout=write_timeout,
+    )
+    told = Told()
+    lifecycle, registry = Lifecycle(), Registry()
+    connection = Connection(
+        theirs,
+        peer="peer:1",
+        trusted=trusted,
+        settings=settings,
+        lifecycle=lifecycle,
+        registry=registry,
+        journal=Journal(told, ENGLISH),
+    )
+
+    async def run() -> None:
+        await connection.run()
+        await theirs.aclose()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        yield Wire(ours, lifecycle, registry, told, nursery, settings)
+        await ours.aclose()
+    assert len(registry) == 0

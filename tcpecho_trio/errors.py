@@ -41,9 +41,9 @@ class TcpEchoError(Exception):
     def __init__(self, message: str, **details: object) -> None:
         self.message = message
         self.details = details
-        super().__init__(self.told(ENGLISH))
+        super().__init__(self.localized(ENGLISH))
 
-    def told(self, texts: Texts) -> str:
+    def localized(self, texts: Texts) -> str:
         """One line for a person: what happened, and what to do next."""
         line: str = getattr(texts, self.message)
         safe = {

@@ -17,9 +17,9 @@ from contextlib import suppress
 import click
 
 from tcpecho_trio.cli.commands import build_cli
+from tcpecho_trio.cli.translations import localized
 from tcpecho_trio.errors import LocalFailure, MessageRefused, TcpEchoError
 from tcpecho_trio.texts import LANGUAGES, Texts
-from tcpecho_trio.cli.translations import told
 
 COMPLETE = "_TCPECHO_TRIO_COMPLETE"
 """The environment variable by which click's scripts for bash, zsh and fish ask for completions,
@@ -51,7 +51,7 @@ def _main(argv: Sequence[str] | None) -> int:
         return 1
     except OSError as error:  # click's own output, help for example
         _discard_output()
-        _complain(texts, LocalFailure.because(error).told(texts))
+        _complain(texts, LocalFailure.because(error).localized(texts))
         return 1
 
 
@@ -73,7 +73,7 @@ def _obey(arguments: list[str], texts: Texts) -> int:
         click.echo(error.format_message())
         return 2
     except click.ClickException as error:
-        _complain(texts, told(error, texts))
+        _complain(texts, localized(error, texts))
         if isinstance(error, click.UsageError) and error.ctx is not None:
             hint = texts.cli_hint.format(command=error.ctx.command_path)
             with suppress(OSError):
@@ -83,7 +83,7 @@ def _obey(arguments: list[str], texts: Texts) -> int:
         _complain(texts, texts.client_interrupted)
         return 1
     except TcpEchoError as error:
-        _complain(texts, error.told(texts))
+        _complain(texts, error.localized(texts))
         return 2 if isinstance(error, MessageRefused) else 1
     return result or 0
 

@@ -130,7 +130,7 @@ async def _ask_each(client: Client, options: ClientOptions, texts: Texts) -> Non
     told = script.as_json if options.as_json else script.as_line
 
     def refused(number: int, error: MessageRefused) -> None:
-        skipped = texts.client_skipped.format(number=number, reason=error.told(texts))
+        skipped = texts.client_skipped.format(number=number, reason=error.localized(texts))
         click.echo(skipped, err=True)
 
     waiting = list(options.messages)

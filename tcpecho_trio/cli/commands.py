@@ -14,8 +14,6 @@ from typing import Any
 import click
 
 from tcpecho_trio import __version__
-from tcpecho_trio.dialects import DIALECTS
-from tcpecho_trio.errors import LocalFailure, TcpEchoError
 from tcpecho_trio.cli.option_types import (
     EndpointUrl,
     FaultSpec,
@@ -32,8 +30,10 @@ from tcpecho_trio.cli.option_types import (
     Whole,
     Within,
 )
-from tcpecho_trio.texts import LANGUAGES, Texts
 from tcpecho_trio.cli.translations import translated_group
+from tcpecho_trio.dialects import DIALECTS
+from tcpecho_trio.errors import LocalFailure, TcpEchoError
+from tcpecho_trio.texts import LANGUAGES, Texts
 
 
 def build_cli(texts: Texts) -> click.Group:
@@ -140,11 +140,11 @@ def build_cli(texts: Texts) -> click.Group:
         portable: bool,
         **rest: Any,
     ) -> None:
+        from tcpecho_trio.cli.server_process import IDENTITY, room_for_connections, run_server
         from tcpecho_trio.server import RemoteShutdown, Settings
         from tcpecho_trio.server.endpoints import Endpoint, Scheme
         from tcpecho_trio.server.settings import LOOPBACK
         from tcpecho_trio.server.tls import TlsFiles
-        from tcpecho_trio.cli.server_process import IDENTITY, room_for_connections, run_server
 
         if (tls_cert is None) is not (tls_key is None):
             raise click.UsageError(texts.cli_tls_both)
@@ -231,8 +231,8 @@ def build_cli(texts: Texts) -> click.Group:
         if (tls_cert is None) is not (tls_key is None):
             raise click.UsageError(texts.cli_tls_both)
 
-        from tcpecho_trio.client import ClientTls
         from tcpecho_trio.cli.client_process import ClientOptions, run_client
+        from tcpecho_trio.client import ClientTls
 
         over = None
         if tls or tls_ca or tls_cert or sni or insecure:

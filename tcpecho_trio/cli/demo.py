@@ -104,7 +104,7 @@ async def demo(say: Callable[[str], None], texts: Texts) -> bool:
         finish_step()
         lifecycle.drain(texts.demo_end)
     reply = texts.client_reply.format(text=SCRIPT[0].upper())
-    passed = reply in shown and any(line.endswith(texts.ended_left) for line in shown)
+    passed = reply in shown and any(line.endswith(texts.closed_disconnected) for line in shown)
     if passed:
         say(f"\n{texts.demo_end}")
     return passed

@@ -17,14 +17,14 @@ from typing import TextIO
 
 import trio
 
+from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
 from tcpecho_trio.errors import CannotListen, CannotRead, TcpEchoError
 from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.console import Console
 from tcpecho_trio.server.journal import console_teller, json_teller
-from tcpecho_trio.stdio.log_writer import Outlet
 from tcpecho_trio.server.tls import Tls, TlsFiles
-from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
 from tcpecho_trio.stdio.input import Input
+from tcpecho_trio.stdio.log_writer import LogWriter
 from tcpecho_trio.texts import Texts
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -160,9 +160,9 @@ async def run_server(
         raise failure
 
 
-def _outlet(stream: TextIO, texts: Texts) -> Outlet:
+def _outlet(stream: TextIO, texts: Texts) -> LogWriter:
     """An outlet to a standard stream, in the encoding that its reader expects."""
-    return Outlet(
+    return LogWriter(
         fd=1 if stream is sys.stdout else 2,
         lost=partial(texts.counted, "lines_lost"),
         encoding=stream.encoding,

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from tcpecho_trio.display import shown
 from tcpecho_trio.cli.option_types import BadValue
+from tcpecho_trio.display import shown
 from tcpecho_trio.texts import Texts
 
 
@@ -78,7 +78,7 @@ def translated_group(texts: Texts) -> type[click.Group]:
     return TranslatedGroup
 
 
-def told(error: click.ClickException, texts: Texts) -> str:
+def localized(error: click.ClickException, texts: Texts) -> str:
     """What is wrong with a usage, in one line."""
     match error:
         case click.NoSuchOption():

@@ -33,7 +33,7 @@ class _Lines:
         return self._ended + self._open
 
 
-class Ledger:
+class OutstandingReplies:
     """What was sent, what has been heard, and whether that is all."""
 
     def __init__(self, dialect: Dialect) -> None:

@@ -70,7 +70,7 @@ class Conversation:
             try:
                 self._client.check(line)
             except MessageRefused as error:  # said here, and nothing sent
-                reason = error.told(self._texts)
+                reason = error.localized(self._texts)
                 self._terminal.write(f"{self._texts.error.format(message=reason)}\n")
                 continue
             command = self._client.command_in(line)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from tcpecho_trio.client import Client
-from tcpecho_trio.client.outstanding_replies import Ledger
+from tcpecho_trio.client.outstanding_replies import OutstandingReplies
 from tcpecho_trio.display import MAX_SHOWN, shown
 from tcpecho_trio.errors import ConnectionLost, ServerLeft, TcpEchoError
 
@@ -53,7 +53,7 @@ async def relay(
       OSError: from the source or the sink.
     """
     failures: list[TcpEchoError | OSError] = []
-    ledger = Ledger(client.dialect)
+    ledger = OutstandingReplies(client.dialect)
     watch = _Patience(patience)
     sent_all = between_chunks = False
     answered = trio.Event()  # everything that was sent, to the end

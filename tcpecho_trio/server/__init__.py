@@ -23,9 +23,9 @@ import trio
 
 from tcpecho_trio.errors import CannotListen
 from tcpecho_trio.server.admission import Arrivals
-from tcpecho_trio.server.listeners import Doors
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle, Phase
+from tcpecho_trio.server.listeners import Doors
 from tcpecho_trio.server.pump import Pump, pump_exists
 from tcpecho_trio.server.registry import Registry
 from tcpecho_trio.server.settings import RemoteShutdown, Settings
@@ -157,7 +157,7 @@ async def _end_when_told(
     now = trio.current_time()
     connections.deadline = now + settings.drain_timeout
     for arriving in registry.arriving:
-        arriving.deadline = now + settings.last_words
+        arriving.deadline = now + settings.drain_grace
     await doors_closed.wait()
     journal.draining(lifecycle.reason, len(registry))  # whoever reads that finds nobody listening
     for client in registry:

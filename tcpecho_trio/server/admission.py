@@ -24,14 +24,14 @@ from tcpecho_trio.display import shown
 from tcpecho_trio.proxy_protocol import Command, Header, HeaderReader, MalformedHeader
 from tcpecho_trio.server import write_timeout
 from tcpecho_trio.server.connection import Connection, linger, reset_on_close
-from tcpecho_trio.server.faults import Fault, FaultyStream, Lottery
+from tcpecho_trio.server.faults import Fault, FaultSampler, FaultyStream
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle
 from tcpecho_trio.server.pump import Pump
 from tcpecho_trio.server.registry import Registry
+from tcpecho_trio.server.report import Introduction, Witness
 from tcpecho_trio.server.settings import Settings
 from tcpecho_trio.server.tls import NO_ROOM, HandshakeFailed, Tls, TlsStream
-from tcpecho_trio.server.report import Introduction, Witness
 
 HEADER_TIME = 5.0
 """Seconds for a PROXY header to come: the proxy sends it at once, with the connection (the
@@ -135,7 +135,7 @@ class Arrivals:
         self._registry = registry
         self._journal = journal
         self._pump = pump
-        self._lottery = Lottery(settings.faults, settings.fault_seed)
+        self._lottery = FaultSampler(settings.faults, settings.fault_seed)
         self._at_once = not (settings.proxy_protocol or settings.faults or settings.dialect.reports)
         self._count = 0
 
@@ -205,7 +205,7 @@ class Arrivals:
         # this scope its deadline, unless it has begun already.
         with trio.CancelScope() as scope:  # noqa: ASYNC912  what may wait is cancelled there
             if self._lifecycle.draining:
-                scope.deadline = trio.current_time() + self._settings.last_words
+                scope.deadline = trio.current_time() + self._settings.drain_grace
             self._registry.arriving.add(scope)
             try:
                 connection = await self._introduced(visit)
@@ -240,7 +240,7 @@ class Arrivals:
             try:
                 if not await secured.shake_hands():
                     return None
-            except (HandshakeFailed, write_timeout.PeerTooSlow) as error:
+            except (HandshakeFailed, write_timeout.WriteTimeout) as error:
                 self._journal.tls_refused(name, str(error))
                 if isinstance(error, HandshakeFailed) and error.told:  # a reset would undo it
                     with trio.move_on_after(REFUSAL_TIME):

@@ -1,20 +1,20 @@
-"""How a connection can end, and what the peer then sees.
+"""Why a connection was closed, and what the peer then sees.
 
-=========== ================================================ ======================
-ending      because                                          towards the peer
-=========== ================================================ ======================
-LEFT        it sent a disconnecting word                     farewell, linger
-SHUTDOWN    it sent the shutdown word, and may               farewell, linger
-EOF         it closed its sending direction                  everything due, close
-DRAINED     the server drains                                everything due, linger
-IDLE        nothing passed for the idle timeout              everything due, linger
-RESET       the connection broke                             –
-SLOW        it did not take its replies                      reset
-FOREIGN     it speaks HTTP or TLS where a word has power     reset
-FAULT       a fault that was asked for ends it               linger, or reset
-CUT         cancelled: out of time, or nobody waits any more reset
-CRASHED     a bug of ours                                    reset
-=========== ================================================ ======================
+============= ================================================ ======================
+reason        because                                          towards the peer
+============= ================================================ ======================
+DISCONNECTED  the client sent a disconnecting word             farewell, linger
+SHUTDOWN      it sent the shutdown word, and may               farewell, linger
+EOF           it closed its sending direction                  everything due, close
+DRAINED       the server drains                                everything due, linger
+IDLE          nothing passed for the idle timeout              everything due, linger
+RESET         the connection broke                             –
+WRITE_TIMEOUT the client did not take its replies              reset
+FOREIGN       it speaks HTTP or TLS where a word has power     reset
+FAULT         a fault that was asked for ends it               linger, or reset
+ABORTED       cancelled: the drain timeout, or a second signal reset
+CRASHED       a bug of ours                                    reset
+============= ================================================ ======================
 """
 
 from __future__ import annotations
@@ -22,22 +22,32 @@ from __future__ import annotations
 import enum
 
 
-class Ending(enum.Enum):
-    """Why a connection ended; the module's docstring has the table."""
+class CloseReason(enum.Enum):
+    """Why a connection was closed; the module's docstring has the table."""
 
-    LEFT = "left"
+    DISCONNECTED = "disconnected"
     SHUTDOWN = "shutdown"
     EOF = "eof"
     DRAINED = "drained"
     IDLE = "idle"
     RESET = "reset"
-    SLOW = "slow"
+    WRITE_TIMEOUT = "write_timeout"
     FOREIGN = "foreign"
     FAULT = "fault"
-    CUT = "cut"
+    ABORTED = "aborted"
     CRASHED = "crashed"
 
     @property
     def by_force(self) -> bool:
-        """Whether the server ended it without waiting for the client to be done."""
-        return self in (Ending.SLOW, Ending.FOREIGN, Ending.CUT, Ending.CRASHED)
+        """Whether the server closed it without waiting for the client to finish."""
+        return self in _BY_FORCE
+
+
+_BY_FORCE = frozenset(
+    {
+        CloseReason.WRITE_TIMEOUT,
+        CloseReason.FOREIGN,
+        CloseReason.ABORTED,
+        CloseReason.CRASHED,
+    }
+)

@@ -17,14 +17,14 @@ import trio
 from tcpecho_trio.dialects import SHUTDOWN_REFUSED, Action
 from tcpecho_trio.protocol import Foreign, Protocol, Request
 from tcpecho_trio.server import write_timeout
-from tcpecho_trio.server.close_reason import Ending
+from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.faults import Injected
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle
-from tcpecho_trio.server.pump import HandedBack, Pump
+from tcpecho_trio.server.pump import Handoff, Pump
 from tcpecho_trio.server.registry import Registry
-from tcpecho_trio.server.settings import RemoteShutdown, Settings
 from tcpecho_trio.server.report import Witness
+from tcpecho_trio.server.settings import RemoteShutdown, Settings
 
 RECEIVE_SIZE = 65536
 """Bytes asked for in one receive; asyncio and Trio ask for as much."""
@@ -108,7 +108,7 @@ class Connection:
         self._pump = pump if witness is None else None
         self._witness = witness
         self._waiting: trio.CancelScope | None = None  # owned by _wait(); ended by drain()
-        self._ending: Ending | None = None
+        self._ending: CloseReason | None = None
 
     def drain(self) -> None:
         """Wake up if waiting for input; whatever is being answered is finished first."""
@@ -124,38 +124,38 @@ class Connection:
             try:
                 await self._converse()
             except Injected as fault:
-                self._ending = Ending.FAULT
+                self._ending = CloseReason.FAULT
                 if fault.reset:
                     reset_on_close(self._stream)
                     return
             said_all = True
-            if self._ending is Ending.FOREIGN:
+            if self._ending is CloseReason.FOREIGN:
                 reset_on_close(self._stream)
                 return
-            if self._ending is Ending.EOF and isinstance(self._stream, trio.SocketStream):
+            if self._ending is CloseReason.EOF and isinstance(self._stream, trio.SocketStream):
                 return  # to close it is all that is left, and not worth a scope
             with trio.move_on_after(LINGER_TIME):
-                if self._ending is Ending.EOF:
+                if self._ending is CloseReason.EOF:
                     await self._stream.send_eof()
                 else:
                     await linger(self._stream)
         except trio.BrokenResourceError:
             # After the ending was decided it changes nothing: old clients close at once.
-            self._ending = self._ending or Ending.RESET
-        except write_timeout.PeerTooSlow:
-            self._ending = Ending.SLOW
+            self._ending = self._ending or CloseReason.RESET
+        except write_timeout.WriteTimeout:
+            self._ending = CloseReason.WRITE_TIMEOUT
             reset_on_close(self._stream)
         except trio.Cancelled:
             if not said_all:  # else only the peer's own close was still waited for
-                self._ending = Ending.CUT
+                self._ending = CloseReason.ABORTED
                 reset_on_close(self._stream)
             raise
         except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
-            self._ending = Ending.CRASHED
+            self._ending = CloseReason.CRASHED
             reset_on_close(self._stream)
             self._journal.crashed(self.peer, error)
         finally:
-            ending = self._ending or Ending.CUT
+            ending = self._ending or CloseReason.ABORTED
             self._registry.remove(self, ending)
             self._journal.closed(self.peer, ending.value)
 
@@ -170,9 +170,9 @@ class Connection:
         if self._ending is None and self._lifecycle.draining:
             await self._finish_for_drain()
         elif self._ending is None:
-            await self._end_input(Ending.IDLE)
+            await self._end_input(CloseReason.IDLE)
 
-    async def _wait(self) -> HandedBack | None:
+    async def _wait(self) -> Handoff | None:
         """What is to be done next; None when the drain or too long a silence ends the waiting.
 
         Only this can be woken: what has been received is never lost to a cancellation, because
@@ -202,7 +202,7 @@ class Connection:
         drain's deadline, and with them their last question.
         """
         room = DRAIN_BYTES
-        patient_until = trio.current_time() + self._settings.last_words
+        patient_until = trio.current_time() + self._settings.drain_grace
         while self._ending is None:
             chunk = b""
             period = QUIET_PERIOD if trio.current_time() < patient_until else NO_PAUSE
@@ -210,52 +210,52 @@ class Connection:
                 chunk = bytes(await self._stream.receive_some(RECEIVE_SIZE))
             room -= len(chunk)
             if waiting.cancelled_caught or room < 0:
-                await self._end_input(Ending.DRAINED)
+                await self._end_input(CloseReason.DRAINED)
             else:
                 await self._answer(self._take(chunk))
 
-    async def _end_input(self, ending: Ending) -> None:
+    async def _end_input(self, ending: CloseReason) -> None:
         """End on our side: everything held falls due, and may itself be a word that ends it."""
-        await self._answer(HandedBack(self.protocol.receive_eof()))
+        await self._answer(Handoff(self.protocol.receive_eof()))
         self._ending = self._ending or ending
 
-    async def _receive_or_quiet(self) -> HandedBack:
+    async def _receive_or_quiet(self) -> Handoff:
         """What comes next within a quiet period, or what its end decides."""
         with trio.move_on_after(QUIET_PERIOD):
             return await self._receive()
-        return HandedBack(self.protocol.receive_quiet())
+        return Handoff(self.protocol.receive_quiet())
 
-    async def _receive(self) -> HandedBack:
+    async def _receive(self) -> Handoff:
         """One chunk, or the end of input, from any kind of stream."""
         return self._take(bytes(await self._stream.receive_some(RECEIVE_SIZE)))
 
-    def _take(self, data: bytes) -> HandedBack:
+    def _take(self, data: bytes) -> Handoff:
         """What a chunk, or the end of input, leaves to do."""
         if not data:
-            return HandedBack(ended=True)
+            return Handoff(ended=True)
         self.active = trio.current_time()
         self._journal.received(self.peer, data)
         if self._witness is not None:
             self._witness.received(data)
-        return HandedBack(self.protocol.receive_data(data))
+        return Handoff(self.protocol.receive_data(data))
 
-    async def _answer(self, due: HandedBack) -> None:
+    async def _answer(self, due: Handoff) -> None:
         """Obey and reply in the order of the input, with one send."""
         outputs = due.outputs
         if due.ended:
-            self._ending = Ending.EOF
+            self._ending = CloseReason.EOF
             outputs = self.protocol.receive_eof()
         replies: list[bytes] = []
         size, already = 0, due.sent
         for output in outputs:
             if isinstance(output, Foreign):
-                self._ending = Ending.FOREIGN
+                self._ending = CloseReason.FOREIGN
                 self._journal.foreign(self.peer, output.protocol)
                 return
             reply = self._obey(output) if isinstance(output, Request) else output
             replies.append(reply)
             size += len(reply)
-            if self._ending in (Ending.LEFT, Ending.SHUTDOWN):
+            if self._ending in (CloseReason.DISCONNECTED, CloseReason.SHUTDOWN):
                 break  # nothing after a word that ends it is answered
             if size >= REPLY_SIZE:
                 await self._send(b"".join(replies), already)
@@ -272,10 +272,10 @@ class Connection:
         elif command.action is Action.REPORT and self._witness is not None:
             lines = [self._witness.report()]
         elif command.action is Action.DISCONNECT:
-            lines = self._leave(Ending.LEFT, command.text)
+            lines = self._leave(CloseReason.DISCONNECTED, command.text)
         elif command.action is Action.SHUTDOWN:
             if self._may_shut_down():
-                lines = self._leave(Ending.SHUTDOWN, command.text)
+                lines = self._leave(CloseReason.SHUTDOWN, command.text)
                 self._lifecycle.drain(self._journal.texts.drain_remote.format(peer=self.peer))
             else:
                 lines = [SHUTDOWN_REFUSED]
@@ -284,10 +284,10 @@ class Connection:
             return b""
         return (terminator or b"\n").join(map(str.encode, lines)) + terminator
 
-    def _leave(self, ending: Ending, farewell: str) -> list[str]:
+    def _leave(self, ending: CloseReason, farewell: str) -> list[str]:
         """End at the client's word; a farewell is due if it is still there to read it."""
         self._journal.leaving(self.peer)
-        gone = self._ending is Ending.EOF
+        gone = self._ending is CloseReason.EOF
         self._ending = ending
         return [] if gone else [farewell]
 

@@ -96,7 +96,7 @@ class Fault:
         return f"{self.kind.value}:{amount}{unit}"
 
 
-class Lottery:
+class FaultSampler:
     """Decides who suffers what.
 
     Args:

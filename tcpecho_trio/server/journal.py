@@ -46,7 +46,7 @@ def console_teller(put: Put, texts: Texts) -> Teller:
 
     def tell(event: str, **fields: Any) -> None:
         if event == "closed":
-            fields["reason"] = getattr(texts, f"ended_{fields['reason']}")
+            fields["reason"] = getattr(texts, f"closed_{fields['reason']}")
         if event == "proxy_refused":
             fields["fault"] = getattr(texts, f"proxy_{fields['fault']}")
         if event in UNTOLD:
@@ -157,7 +157,7 @@ class Journal:
             self._tell("leaving", peer=peer)
 
     def closed(self, peer: str, reason: str) -> None:
-        """A connection is over; `reason` is an Ending's value."""
+        """A connection is over; `reason` is an CloseReason's value."""
         self._told.discard(peer)
         if self._may_tell():
             self._tell("closed", peer=peer, reason=reason)

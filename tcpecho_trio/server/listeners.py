@@ -16,8 +16,8 @@ import trio
 from tcpecho_trio.addresses import format_address
 from tcpecho_trio.display import shown
 from tcpecho_trio.errors import CannotListen
-from tcpecho_trio.server.admission import Arrivals
 from tcpecho_trio.server.accepting import Doorway, duplicate, keep_alive, let_in_the_last
+from tcpecho_trio.server.admission import Arrivals
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
 from tcpecho_trio.server.tls import Tls
 from tcpecho_trio.server.unix_socket import listening_at

@@ -48,7 +48,7 @@ else, a new connection for one, waits much longer than this."""
 
 
 @dataclass(frozen=True, slots=True)
-class HandedBack:
+class Handoff:
     """What the pump leaves to a client's own task.
 
     Args:
@@ -99,7 +99,7 @@ class Pump:
         """Give the epoll's descriptor back."""
         self._epoll.close()
 
-    async def carry(self, stream: trio.SocketStream, client: Carried) -> HandedBack:
+    async def carry(self, stream: trio.SocketStream, client: Carried) -> Handoff:
         """Sleep while the pump moves this client's traffic; return what it leaves to do.
 
         Cancelling it loses nothing.
@@ -116,8 +116,8 @@ class Pump:
             self._drop(fd)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        handed_back: HandedBack = await trio.lowlevel.wait_task_rescheduled(abort)
-        return handed_back
+        handoff: Handoff = await trio.lowlevel.wait_task_rescheduled(abort)
+        return handoff
 
     async def run(self) -> None:
         """Move the traffic of all carried clients until cancelled."""
@@ -155,7 +155,7 @@ class Pump:
                 except BlockingIOError:
                     sent = 0
                 if sent != len(reply):
-                    self._hand_back(fd, HandedBack((reply,), sent))
+                    self._hand_off(fd, Handoff((reply,), sent))
                 elif told:
                     journal.replied(client.peer, reply)
             except OSError as error:
@@ -166,24 +166,24 @@ class Pump:
     def _take(self, fd: int, data: bytes) -> bytes | None:
         """Take a chunk that is no plain one: its reply, if that is still all there is to do."""
         if not data:
-            self._hand_back(fd, HandedBack(ended=True))
+            self._hand_off(fd, Handoff(ended=True))
             return None
         protocol = self._carried[fd].client.protocol
         outputs = protocol.receive_data(data)
         if protocol.awaits_quiet:
-            self._hand_back(fd, HandedBack(outputs))
+            self._hand_off(fd, Handoff(outputs))
         elif len(outputs) == 1 and isinstance(reply := outputs[0], bytes):
             return reply
         elif outputs:
-            self._hand_back(fd, HandedBack(outputs))
+            self._hand_off(fd, Handoff(outputs))
         return None
 
     def _drop(self, fd: int) -> trio.lowlevel.Task:
         self._epoll.unregister(fd)
         return self._carried.pop(fd).task
 
-    def _hand_back(self, fd: int, handed_back: HandedBack) -> None:
-        trio.lowlevel.reschedule(self._drop(fd), outcome.Value(handed_back))
+    def _hand_off(self, fd: int, handoff: Handoff) -> None:
+        trio.lowlevel.reschedule(self._drop(fd), outcome.Value(handoff))
 
     def _fail(self, fd: int, error: Exception) -> None:
         if fd in self._carried:  # it may have failed after it was let go

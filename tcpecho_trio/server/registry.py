@@ -8,7 +8,7 @@ from typing import Protocol
 
 import trio
 
-from tcpecho_trio.server.close_reason import Ending
+from tcpecho_trio.server.close_reason import CloseReason
 
 
 class Client(Protocol):
@@ -26,7 +26,7 @@ class Registry:
     def __init__(self) -> None:
         self._clients: dict[Client, None] = {}  # a set that keeps its order
         self.accepted = 0
-        self.endings: Counter[Ending] = Counter()
+        self.endings: Counter[CloseReason] = Counter()
         """How many connections have ended in each way."""
         self.arriving: set[trio.CancelScope] = set()
         """Who is connected but not introduced yet; the drain gives them little time."""
@@ -36,7 +36,7 @@ class Registry:
         self._clients[client] = None
         self.accepted += 1
 
-    def remove(self, client: Client, ending: Ending) -> None:
+    def remove(self, client: Client, ending: CloseReason) -> None:
         """A connection is closed, for this one reason."""
         del self._clients[client]
         self.endings[ending] += 1

@@ -15,7 +15,7 @@ from tcpecho_trio.server.faults import Fault
 LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 """This very machine (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3)."""
 
-LAST_WORDS = 0.5
+DRAIN_GRACE = 0.5
 """Seconds of the drain in which what is on its way is still waited for: what had been sent when
 it began has come by then, even if it was lost once on its way (TCP sends anew after 200 ms). Half
 of the drain timeout, if that is less."""
@@ -105,9 +105,9 @@ class Settings:
         return self.idle_timeout or math.inf
 
     @property
-    def last_words(self) -> float:
+    def drain_grace(self) -> float:
         """How long the drain waits for what is on its way."""
-        return min(LAST_WORDS, self.drain_timeout / 2)
+        return min(DRAIN_GRACE, self.drain_timeout / 2)
 
     @property
     def patience(self) -> float:

@@ -20,7 +20,7 @@ PIECE = 16 * 1024
 progress: what a TLS record holds (RFC 8446 §5.1)."""
 
 
-class PeerTooSlow(Exception):
+class WriteTimeout(Exception):
     """The peer made no progress for too long; an unknown part has been sent."""
 
 
@@ -35,7 +35,7 @@ async def send_all(stream: trio.abc.SendStream, data: bytes | memoryview, period
       period: seconds in which some progress has to be made.
 
     Raises:
-      PeerTooSlow: there was none.
+      WriteTimeout: there was none.
       trio.BrokenResourceError: the connection broke.
     """
     if getattr(stream, "patient", False):
@@ -56,7 +56,7 @@ async def _send_in_pieces(
         with trio.move_on_after(period) as waiting:
             await stream.send_all(data[start : start + PIECE])
         if waiting.cancelled_caught:
-            raise PeerTooSlow(f"it took nothing for {period:g} s")
+            raise WriteTimeout(f"it took nothing for {period:g} s")
 
 
 async def _send_to_socket(
@@ -73,4 +73,4 @@ async def _send_to_socket(
         with trio.move_on_after(period) as waiting:
             view = view[await sock.send(view) :]
         if waiting.cancelled_caught:
-            raise PeerTooSlow(f"it took nothing for {period:g} s")
+            raise WriteTimeout(f"it took nothing for {period:g} s")

@@ -25,7 +25,7 @@ FLUSH_TIME = 0.5
 """Seconds that the last lines get to leave when the server ends."""
 
 
-class Outlet:
+class LogWriter:
     """A bounded queue of lines and the task that writes them out.
 
     Args:

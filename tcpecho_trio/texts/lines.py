@@ -45,17 +45,17 @@ class Texts:
     lines_lost: tuple[str, str]
 
     # Why a connection was closed.
-    ended_left: str
-    ended_eof: str
-    ended_drained: str
-    ended_idle: str
-    ended_reset: str
-    ended_slow: str
-    ended_foreign: str
-    ended_fault: str
-    ended_cut: str
-    ended_crashed: str
-    ended_shutdown: str
+    closed_disconnected: str
+    closed_eof: str
+    closed_drained: str
+    closed_idle: str
+    closed_reset: str
+    closed_write_timeout: str
+    closed_foreign: str
+    closed_fault: str
+    closed_aborted: str
+    closed_crashed: str
+    closed_shutdown: str
 
     # Why a PROXY header is not believed.
     proxy_untrusted: str

@@ -363,6 +363,6 @@ def test_every_error_of_ours_has_a_line_in_both_languages_that_says_what_to_do()
     details = dict.fromkeys(("address", "host", "port", "reason", "seconds", "limit"), 1)
     for message in SAYING_WHAT_TO_DO:
         for texts in LANGUAGES.values():
-            line = TcpEchoError(message, **details).told(texts)
+            line = TcpEchoError(message, **details).localized(texts)
             assert "\n" not in line
             assert re.search(r"[.:?] \S", line), line  # what happened, and then what to do

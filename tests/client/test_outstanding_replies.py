@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tcpecho_trio.client import outstanding_replies
-from tcpecho_trio.client.outstanding_replies import Ledger
+from tcpecho_trio.client.outstanding_replies import OutstandingReplies
 from tcpecho_trio.dialects import SALUTATION, STANDARD, Dialect
 from tcpecho_trio.protocol import Foreign, Protocol, Request
 from tests.support.protocol_inputs import cuts
@@ -45,14 +45,14 @@ sendings = st.lists(
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "COUNTED", COUNTED)
+    monkeypatch.setattr(outstanding_replies, "COUNTED", COUNTED)
 
 
 @given(st.data(), st.sampled_from([STANDARD, SALUTATION]), sendings)
 def test_everything_answered_is_never_taken_for_a_loss(
     data: st.DataObject, dialect: Dialect, sent: bytes
 ) -> None:
-    account = Ledger(dialect)
+    account = OutstandingReplies(dialect)
     replies = served(dialect, sent)
     assume(lines(replies) == lines(sent))  # else the server has left in the middle of it
     for chunk in data.draw(cuts(sent)):
@@ -67,7 +67,7 @@ def test_everything_answered_is_never_taken_for_a_loss(
 def test_a_lost_line_is_seen_however_the_two_directions_interleave(
     data: st.DataObject, sent: bytes
 ) -> None:
-    account = Ledger(STANDARD)
+    account = OutstandingReplies(STANDARD)
     sent += b"\nhola\n"  # the last line is no command: it is its reply that will be lost
     replies = served(STANDARD, sent)
     if b"Conexi" in replies:  # the server has left in the middle of it
@@ -98,7 +98,7 @@ def _certain(sent: bytes, outgoing: list[bytes]) -> bytes:
 
 
 def test_a_last_farewell_is_not_due() -> None:
-    account = Ledger(STANDARD)
+    account = OutstandingReplies(STANDARD)
     account.send(b"hola\nDESCONEXION\n")
     account.hear(b"HOLA\n")
     assert account.leaves
@@ -107,14 +107,14 @@ def test_a_last_farewell_is_not_due() -> None:
 
 
 def test_a_server_with_other_words_is_not_suspected_in_a_conversation() -> None:
-    account = Ledger(STANDARD)
+    account = OutstandingReplies(STANDARD)
     account.send(b"hola servidor\n")  # 14 bytes
     account.hear(b"HOLA CLIENTE\n")  # 13 bytes
     assert not account.lost
 
 
 def test_lines_are_not_counted_where_lengths_tell_as_much() -> None:
-    account = Ledger(STANDARD)
+    account = OutstandingReplies(STANDARD)
     for _ in range(100):
         account.send(b"hola\n" * 100)
         account.hear(b"HOLA\n" * 100)
@@ -125,7 +125,7 @@ def test_lines_are_not_counted_where_lengths_tell_as_much() -> None:
 
 
 def test_a_word_that_two_chunks_share_is_a_word() -> None:
-    account = Ledger(STANDARD)
+    account = OutstandingReplies(STANDARD)
     account.send(b"hola\n" * 10)
     account.send(b"hola\nDESCO")
     account.hear(b"HOLA\n" * 11)

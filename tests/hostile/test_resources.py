@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import pytest
 
 from tcpecho_trio.dialects import SERVER_FULL
+from tests.support.processes import PROGRAM, ROOT
 from tests.support.victim import (
     PATIENCE,
     Victim,
@@ -26,7 +27,6 @@ from tests.support.victim import (
     read_exactly,
     reset,
 )
-from tests.support.processes import PROGRAM, ROOT
 
 SIPPED = 4096
 """A receive buffer so small that the server soon notices who does not read."""
@@ -176,7 +176,7 @@ def test_what_came_while_nobody_could_look_is_no_silence(way: str) -> None:
 def test_a_peer_that_never_reads_is_cut_at_the_write_timeout(way: str) -> None:
     with attacked("--write-timeout", "1", way=way) as server, unread(server) as client:
         fill(client)
-        assert server.wait_for_end(client) == "slow"
+        assert server.wait_for_end(client) == "write_timeout"
         with pytest.raises(ConnectionError):
             read_all(client)
 
@@ -193,7 +193,7 @@ def test_a_peer_that_sips_a_byte_now_and_then_is_cut_too(way: str) -> None:
 
         sipping = threading.Thread(target=sip)
         sipping.start()
-        assert server.wait_for_end(client) == "slow"
+        assert server.wait_for_end(client) == "write_timeout"
         sipping.join()
 
 

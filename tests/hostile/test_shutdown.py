@@ -14,8 +14,8 @@ import pexpect
 import pytest
 
 from tcpecho_trio.dialects import ADMIN
-from tests.support.victim import PATIENCE, Victim, attacked, fill, read_all, read_exactly
 from tests.support.processes import PROGRAM, ROOT, OldClient, at_terminal, exit_code, matched, run
+from tests.support.victim import PATIENCE, Victim, attacked, fill, read_all, read_exactly
 
 
 def duration_of_end(server: Victim) -> float:

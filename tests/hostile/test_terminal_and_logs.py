@@ -10,9 +10,9 @@ import subprocess
 import pexpect
 import pytest
 
-from tests.support.victim import Victim, attacked
 from tests.support.naive_model import upper
 from tests.support.processes import PROGRAM, ROOT, OldClient, at_terminal, matched, serving
+from tests.support.victim import Victim, attacked
 
 ATTACKS = {
     "clears the screen once it is upper case": b"\x1b[2j",

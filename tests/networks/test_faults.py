@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.support.victim import read_all, read_exactly
 from tests.networks.backend import ask, backend, connect, name_of, report
+from tests.support.victim import read_all, read_exactly
 
 OFTEN = 24
 """Connections in which a fault with an even chance looks like one: all alike come once in

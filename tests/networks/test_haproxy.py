@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tcpecho_trio.dialects import ADMIN
-from tests.support.victim import Victim, read_exactly
 from tests.networks.backend import ask, backend, connect, leave, name_of, read_line, report
 from tests.networks.conftest import Keys
 from tests.networks.programs import haproxy, haproxy_says
+from tests.support.victim import Victim, read_exactly
 
 CHECKS = 5
 """Health checks that have to pass unnoticed: enough for each of their races with the server."""
@@ -58,7 +58,7 @@ def test_the_real_client_is_seen_in_the_report_and_in_the_journal(
         assert seen["local"] == f"127.0.0.1:{behind.port}"
         assert seen["server"]["name"] == "a"
         leave(client)
-        assert behind.wait_for_end(client) == "left"
+        assert behind.wait_for_end(client) == "disconnected"
         mine = {e["event"] for e in behind.events() if e.get("peer") == name_of(client)}
         assert {"connected", "received", "replied", "closed"} <= mine
 

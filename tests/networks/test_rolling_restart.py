@@ -17,9 +17,9 @@ from typing import IO
 
 import pytest
 
-from tests.support.victim import Victim
 from tests.networks.backend import backend, connect
 from tests.networks.programs import haproxy, haproxy_says
+from tests.support.victim import Victim
 
 CLIENTS = 4
 

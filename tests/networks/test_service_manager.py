@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.victim import PATIENCE
 from tests.networks.backend import ask, backend, connect, leave
 from tests.networks.programs import program
 from tests.networks.test_unix_programs import connect_unix
 from tests.support.processes import PROGRAM, ROOT
+from tests.support.victim import PATIENCE
 
 LAUNCHER = """\
 import fcntl, os, sys

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.victim import Victim
 from tests.networks.backend import ask, backend, connect, leave, reported
 from tests.networks.conftest import Keys
 from tests.networks.programs import run_program
 from tests.support.processes import run
+from tests.support.victim import Victim
 
 TALK = "mañana\nINFORME\nDESCONEXION\n"
 REFUSED = frozenset({"tls_refused"})

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.victim import PATIENCE, fill
 from tests.networks.backend import ask, backend, reported
 from tests.networks.programs import program, run_program
 from tests.support.processes import run
+from tests.support.victim import PATIENCE, fill
 
 TALK = "mañana\nINFORME\nDESCONEXION\n"
 

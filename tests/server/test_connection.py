@@ -29,7 +29,7 @@ async def test_an_unframed_word_is_obeyed_after_a_quiet_period(autojump_clock: M
         assert trio.current_time() - start == pytest.approx(QUIET_PERIOD)
         assert await wire.hear_end() == b""
         await wire.stream.aclose()
-    assert wire.ending() == "left"
+    assert wire.ending() == "disconnected"
 
 
 async def test_ordinary_text_is_answered_without_waiting(autojump_clock: MockClock) -> None:
@@ -66,7 +66,7 @@ async def test_no_farewell_to_a_client_that_has_already_left(autojump_clock: Moc
         await wire.say(b"DESCONEXION")
         await wire.stream.send_eof()
         assert await wire.hear_end() == b""
-    assert wire.ending() == "left"
+    assert wire.ending() == "disconnected"
 
 
 async def test_end_of_input_answers_what_is_held_and_closes(autojump_clock: MockClock) -> None:
@@ -138,7 +138,7 @@ async def test_the_admin_greets_lists_and_lets_go(autojump_clock: MockClock) -> 
         await wire.hear(b"Clientes conectados:\r\npeer:1\r\n")
         await wire.say(b"APAGAR\n")
         assert await wire.hear_end() == b"Desconectado del servidor.\n"
-    assert wire.ending() == "left"
+    assert wire.ending() == "disconnected"
     assert not wire.lifecycle.draining
 
 

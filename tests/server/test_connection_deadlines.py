@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from tcpecho_trio.dialects import ADMIN
 from tcpecho_trio.server.connection import QUIET_PERIOD
-from tcpecho_trio.server.write_timeout import PIECE, PeerTooSlow, send_all
+from tcpecho_trio.server.write_timeout import PIECE, WriteTimeout, send_all
 from tests.support.wire import served
 
 RESET = struct.pack("ii", 1, 0)
@@ -51,7 +51,7 @@ async def test_an_idle_timeout_within_a_quiet_period_loses_nothing(
     async with served(idle_timeout=0.01) as wire:
         await wire.say(b"DESCONEXION")
         assert await wire.hear_end() == "Conexión cerrada".encode()
-    assert wire.ending() == "left"
+    assert wire.ending() == "disconnected"
 
 
 async def test_a_clock_that_jumps_ends_who_was_silent_and_nothing_else(
@@ -79,7 +79,7 @@ async def test_a_client_that_reads_nothing_is_cut_at_the_write_timeout(
         await wire.say(b"hola\n")
         await wire.told.wait_for("closed")
         assert trio.current_time() - start == pytest.approx(30)
-    assert wire.ending() == "slow"
+    assert wire.ending() == "write_timeout"
 
 
 async def test_a_client_that_reads_a_piece_now_and_then_is_kept(autojump_clock: MockClock) -> None:
@@ -117,7 +117,7 @@ async def test_a_greeting_that_nobody_reads_is_not_waited_for_for_ever(
 ) -> None:
     async with served(ADMIN, write_timeout=30, lockstep=True) as wire:
         await wire.told.wait_for("closed")
-    assert wire.ending() == "slow"
+    assert wire.ending() == "write_timeout"
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ async def sockets() -> tuple[trio.SocketStream, trio.SocketStream]:
 async def given_up(sender: trio.SocketStream, data: bytes) -> bool:
     try:
         await send_all(sender, data, PERIOD)
-    except PeerTooSlow:
+    except WriteTimeout:
         return True
     return False
 

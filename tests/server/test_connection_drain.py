@@ -106,7 +106,7 @@ async def test_a_word_that_settles_in_the_drain_is_still_obeyed(autojump_clock: 
         await trio.sleep(QUIET_PERIOD / 2)
         wire.drain()
         assert await wire.hear_end() == "Conexión cerrada".encode()
-    assert wire.ending() == "left"
+    assert wire.ending() == "disconnected"
 
 
 async def test_the_quiet_flush_and_the_drain_at_the_same_moment_lose_nothing(

@@ -14,7 +14,7 @@ from trio.testing import MockClock, memory_stream_pair
 
 from tcpecho_trio.dialects import ADMIN
 from tcpecho_trio.server import Settings
-from tcpecho_trio.server.faults import Fault, FaultyStream, Injected, Kind, Lottery
+from tcpecho_trio.server.faults import Fault, FaultSampler, FaultyStream, Injected, Kind
 from tests.support.running import Running, read_all, read_exactly, running_server
 
 SHARES = st.floats(0, 1).map(lambda share: round(share, 6))
@@ -78,13 +78,13 @@ def test_what_is_no_fault_is_refused(spec: str) -> None:
 HALF = Fault(Kind.STALL, share=0.5)
 
 
-def drawn(lottery: Lottery, fault: Fault, count: int = 64) -> list[bool]:
+def drawn(lottery: FaultSampler, fault: Fault, count: int = 64) -> list[bool]:
     return [fault in lottery.draw() for _ in range(count)]
 
 
 @given(st.integers(), st.lists(FAULTS, max_size=4).map(tuple))
 def test_the_same_seed_hits_the_same_connections(seed: int, faults: tuple[Fault, ...]) -> None:
-    one, other = Lottery(faults, seed), Lottery(faults, seed)
+    one, other = FaultSampler(faults, seed), FaultSampler(faults, seed)
     assert [one.draw() for _ in range(20)] == [other.draw() for _ in range(20)]
 
 
@@ -92,7 +92,7 @@ def test_the_same_seed_hits_the_same_connections(seed: int, faults: tuple[Fault,
 def test_whom_a_fault_hits_does_not_depend_on_those_behind_it(
     seed: int, others: tuple[Fault, ...]
 ) -> None:
-    alone, together = Lottery((HALF,), seed), Lottery((HALF, *others), seed)
+    alone, together = FaultSampler((HALF,), seed), FaultSampler((HALF, *others), seed)
     assert drawn(alone, HALF) == drawn(together, HALF)
 
 
@@ -100,7 +100,7 @@ def test_whom_a_fault_hits_does_not_depend_on_those_behind_it(
 def test_whom_a_fault_hits_does_not_depend_on_what_those_before_it_are(
     seed: int, one: Fault, other: Fault
 ) -> None:
-    after_one, after_other = Lottery((one, HALF), seed), Lottery((other, HALF), seed)
+    after_one, after_other = FaultSampler((one, HALF), seed), FaultSampler((other, HALF), seed)
     if other != HALF:
         assert drawn(after_one, HALF) == drawn(after_other, HALF)
 
@@ -108,18 +108,18 @@ def test_whom_a_fault_hits_does_not_depend_on_what_those_before_it_are(
 @given(st.integers())
 def test_a_share_of_1_hits_everybody_and_one_of_0_nobody(seed: int) -> None:
     always, never = Fault(Kind.STALL), Fault(Kind.DRIP, 1, 0)
-    lottery = Lottery((always, never), seed)
+    lottery = FaultSampler((always, never), seed)
     assert all(lottery.draw() == (always,) for _ in range(20))
 
 
 def test_faults_draw_apart_and_seeds_differ() -> None:
     twin = Fault(Kind.CLOSE, 0, 0.5)
-    lottery = Lottery((HALF, twin), 1)
+    lottery = FaultSampler((HALF, twin), 1)
     draws = [lottery.draw() for _ in range(64)]
     assert [HALF in draw for draw in draws] != [twin in draw for draw in draws]
-    assert drawn(Lottery((HALF,), 1), HALF) != drawn(Lottery((HALF,), 2), HALF)
-    assert drawn(Lottery((HALF,), None), HALF) != drawn(Lottery((HALF,), None), HALF)
-    assert 16 < sum(drawn(Lottery((HALF,), 3), HALF)) < 48
+    assert drawn(FaultSampler((HALF,), 1), HALF) != drawn(FaultSampler((HALF,), 2), HALF)
+    assert drawn(FaultSampler((HALF,), None), HALF) != drawn(FaultSampler((HALF,), None), HALF)
+    assert 16 < sum(drawn(FaultSampler((HALF,), 3), HALF)) < 48
 
 
 # What it does to a stream

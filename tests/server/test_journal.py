@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tcpecho_trio.server.close_reason import Ending
+from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.journal import (
     EVENTS_A_SECOND,
     MAX_LINES,
@@ -112,7 +112,7 @@ async def test_quiet_tells_no_connections_and_no_messages_but_everything_else() 
     journal.received("p:1", b"x\n" * 1000)
     journal.replied("p:1", b"X")
     journal.leaving("p:1")
-    journal.closed("p:1", "left")
+    journal.closed("p:1", "disconnected")
     assert lines == []
     journal.shutdown_refused("p:1")
     journal.stopped(12, 1)
@@ -140,9 +140,9 @@ async def test_failures_to_accept_are_told_now_and_then(autojump_clock: MockCloc
 @pytest.mark.parametrize("texts", LANGUAGES.values())
 async def test_every_ending_has_its_words(texts: Texts) -> None:
     journal, lines = told(texts)
-    for ending in Ending:
+    for ending in CloseReason:
         journal.closed("p:1", ending.value)
-    assert len(lines) == len(set(lines)) == len(Ending)
+    assert len(lines) == len(set(lines)) == len(CloseReason)
 
 
 def test_both_languages_fill_in_the_same_names() -> None:

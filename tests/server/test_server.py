@@ -115,7 +115,7 @@ async def test_a_client_that_never_reads_is_cut_at_the_drain_timeout() -> None:
         await fill(stuck)
         server.lifecycle.drain("test")
         await server.lifecycle.wait_stopped()
-        assert [closed["reason"] for closed in server.told.named("closed")] == ["cut"]
+        assert [closed["reason"] for closed in server.told.named("closed")] == ["aborted"]
         with pytest.raises(trio.BrokenResourceError):  # what is cut is reset
             await read_all(stuck)
         await stuck.aclose()
@@ -195,7 +195,7 @@ async def test_cancelling_serve_cuts_everybody() -> None:
         stream = await trio.open_tcp_stream(*listener.socket.getsockname())
         await told.wait_for("connected")
         nursery.cancel_scope.cancel()
-    assert [closed["reason"] for closed in told.named("closed")] == ["cut"]
+    assert [closed["reason"] for closed in told.named("closed")] == ["aborted"]
     await stream.aclose()
 
 

@@ -30,8 +30,8 @@ from tcpecho_trio.dialects import (
 from tcpecho_trio.protocol import Foreign
 from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.admission import REFUSAL_TIME
+from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection import LINGER_TIME
-from tcpecho_trio.server.close_reason import Ending
 from tcpecho_trio.texts import ENGLISH
 from tests.support.memory_network import MemoryListener, MemorySocket
 from tests.support.naive_model import NaiveModel
@@ -245,10 +245,10 @@ class World:
             assert self.returned
         assert self.returned == (self.lifecycle.phase.value == "stopped")
 
-    def ending(self, client: Client) -> Ending | None:
+    def ending(self, client: Client) -> CloseReason | None:
         for fields in self.told.named("closed"):
             if fields["peer"] == client.name:
-                return Ending(fields["reason"])
+                return CloseReason(fields["reason"])
         return None
 
     def check_bytes(self, client: Client) -> None:
@@ -261,11 +261,17 @@ class World:
         due = client.due()
         assert due.startswith(socket.received), (due, socket.received)
         ending = self.ending(client)
-        graceful = (Ending.LEFT, Ending.SHUTDOWN, Ending.EOF, Ending.DRAINED, Ending.IDLE)
+        graceful = (
+            CloseReason.DISCONNECTED,
+            CloseReason.SHUTDOWN,
+            CloseReason.EOF,
+            CloseReason.DRAINED,
+            CloseReason.IDLE,
+        )
         if ending in graceful and not socket.was_reset and socket.fault is None:
             assert due == socket.received
-            assert client.left == (ending in (Ending.LEFT, Ending.SHUTDOWN))
-            if ending is Ending.EOF:
+            assert client.left == (ending in (CloseReason.DISCONNECTED, CloseReason.SHUTDOWN))
+            if ending is CloseReason.EOF:
                 assert read == socket.sent, "closed with unread input"
 
     def check_deadlines(self, client: Client) -> None:

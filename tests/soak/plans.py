@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from tcpecho_trio.dialects import SALUTATION
 from tcpecho_trio.protocol import Foreign, Request
-from tests.support.naive_model import NaiveModel, upper
 from tests.soak.fault_proxy import Direction, Faults, Side
+from tests.support.naive_model import NaiveModel, upper
 
 DIALECT = SALUTATION
 """The servers' dialect: it has a word that is answered and a word that disconnects."""

@@ -9,8 +9,8 @@ import pytest
 import trio
 import trio.testing
 
-from tests.support.running import read_all
 from tests.soak.fault_proxy import Direction, FaultProxy, Faults, Side, reset_on_close
+from tests.support.running import read_all
 
 STREAM = bytes(range(256)) * 4
 

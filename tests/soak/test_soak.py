@@ -11,12 +11,12 @@ from collections import Counter
 import pytest
 import trio
 
-from tests.support.processes import ROOT
 from tests.soak.client import Heard, play
 from tests.soak.fault_proxy import Faults, reset_on_close
 from tests.soak.plans import KINDS, HalfClose, Plan, Reset, Say, plan
 from tests.soak.report import Life, Tally, report
 from tests.soak.server import Held, Server, journal_trouble
+from tests.support.processes import ROOT
 
 linux = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="reads /proc, connects from 127.0.0.0/8"

@@ -11,7 +11,7 @@ from io import FileIO
 import pytest
 import trio
 
-from tcpecho_trio.stdio.log_writer import MAX_QUEUED, Outlet
+from tcpecho_trio.stdio.log_writer import MAX_QUEUED, LogWriter
 
 Ends = tuple[FileIO, FileIO]
 
@@ -35,7 +35,7 @@ def lost(count: int) -> str:
 
 
 async def test_lines_are_written_in_order(pipe: Ends) -> None:
-    outlet = Outlet(pipe[1].fileno(), lost)
+    outlet = LogWriter(pipe[1].fileno(), lost)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(outlet.run)
         for number in range(100):
@@ -46,7 +46,7 @@ async def test_lines_are_written_in_order(pipe: Ends) -> None:
 
 
 async def test_a_line_that_the_encoding_lacks_is_escaped(pipe: Ends) -> None:
-    outlet = Outlet(pipe[1].fileno(), lost, encoding="ascii")
+    outlet = LogWriter(pipe[1].fileno(), lost, encoding="ascii")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(outlet.run)
         outlet.put("ñ")
@@ -56,7 +56,7 @@ async def test_a_line_that_the_encoding_lacks_is_escaped(pipe: Ends) -> None:
 
 
 async def test_a_stalled_output_drops_lines_and_says_so_once_it_moves(pipe: Ends) -> None:
-    outlet = Outlet(pipe[1].fileno(), lost)
+    outlet = LogWriter(pipe[1].fileno(), lost)
     line = "x" * 1023
     lines = 3 * MAX_QUEUED // 1024
     received = b""
@@ -85,7 +85,7 @@ async def test_a_stalled_output_drops_lines_and_says_so_once_it_moves(pipe: Ends
 
 async def test_a_reader_that_left_costs_lines_and_nothing_else(pipe: Ends) -> None:
     pipe[0].close()
-    outlet = Outlet(pipe[1].fileno(), lost)
+    outlet = LogWriter(pipe[1].fileno(), lost)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(outlet.run)
         outlet.put("nobody hears this")
@@ -99,7 +99,7 @@ async def test_flushing_a_stalled_output_gives_up(
     monkeypatch.setattr("tcpecho_trio.stdio.log_writer.FLUSH_TIME", 0.01)
     ended = threading.Event()
 
-    class Watched(Outlet):
+    class Watched(LogWriter):
         def _write(self, data: bytes) -> bool:
             try:
                 return super()._write(data)
@@ -120,7 +120,7 @@ async def test_flushing_a_stalled_output_gives_up(
 async def test_lines_that_could_not_be_written_are_told_when_it_works_again(
     pipe: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outlet = Outlet(pipe[1].fileno(), lost)
+    outlet = LogWriter(pipe[1].fileno(), lost)
     real_write = os.write
 
     def full_disk(*_: object) -> int:

@@ -1,4 +1,6 @@
-"""A server in a process of its own that tells what it holds: ``python -m tests.support.measured_server``.
+"""A server in a process of its own that tells what it holds.
+
+``python -m tests.support.measured_server``.
 
 From outside a process shows its descriptors, threads and memory, but not its tasks. Each line
 on standard input is answered with one line of JSON, as soon as nobody is connected and every
@@ -21,7 +23,7 @@ import trio
 import trio.testing
 
 from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
-from tcpecho_trio.server.close_reason import Ending
+from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.registry import Client
 from tcpecho_trio.texts import ENGLISH
 
@@ -46,7 +48,7 @@ class WatchedRegistry(Registry):
         super().add(client)
         self.emptied = trio.Event()
 
-    def remove(self, client: Client, ending: Ending) -> None:
+    def remove(self, client: Client, ending: CloseReason) -> None:
         super().remove(client, ending)
         if not len(self):
             self.emptied.set()

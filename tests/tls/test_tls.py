@@ -61,7 +61,7 @@ async def test_a_conversation_ends_with_a_close_notify(
             await client.send_all("año\r\n".encode())
             assert await read_exactly(client, 6) == "AÑO\r\n".encode()
             assert await ask(client, b"DESCONEXION\n") == FAREWELL
-        assert await server.endings() == ["left"]
+        assert await server.endings() == ["disconnected"]
 
 
 async def test_a_full_server_says_so_with_an_alert_and_has_room_again_at_once(
@@ -328,7 +328,7 @@ async def test_records_behind_the_farewell_do_not_take_its_close_notify_away(
             for record in (b"hola\nDESCONEXION\n", b"unread\n", b"unread\n"):
                 client.tls.write(record)
             assert await client.hear_all() == b"HOLA\n" + FAREWELL
-        assert await server.endings() == ["left"]
+        assert await server.endings() == ["disconnected"]
 
 
 async def fill(client: SECURED) -> None:
@@ -345,7 +345,7 @@ async def test_a_client_that_never_reads_is_cut_at_the_write_timeout(
         client = await connect(server, certificates)
         with pytest.raises(trio.BrokenResourceError):  # it is reset
             await client.send_all(b"hola\n" * 4_000_000)
-        assert await server.endings() == ["slow"]
+        assert await server.endings() == ["write_timeout"]
         await trio.aclose_forcefully(client)
 
 
@@ -368,7 +368,7 @@ async def test_the_cut_reaches_whoever_never_reads(certificates: Certificates, t
         await fill(client)
         server.lifecycle.cut()
         await server.lifecycle.wait_stopped()
-        assert await server.endings() == ["cut"]
+        assert await server.endings() == ["aborted"]
         with pytest.raises(trio.BrokenResourceError):
             await read_all(client.transport_stream)
         await trio.aclose_forcefully(client)
@@ -442,7 +442,7 @@ async def test_a_probe_that_connects_and_leaves_makes_no_noise(
         await rude.aclose()
         async with await connect(server, certificates) as client:  # they were before it
             await ask(client, b"DESCONEXION\n")
-        assert await server.endings() == ["left"]
+        assert await server.endings() == ["disconnected"]
         assert server.told.named("tls_refused") == []
         assert len(server.told.named("connected")) == 1
 

@@ -66,7 +66,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
 
     def __init__(
         self,
-        below: trio.SocketStream,
+        below: trio.abc.HalfCloseableStream,
         context: ssl.SSLContext,
         *,
         server_side: bool = False,

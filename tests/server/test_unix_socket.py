@@ -240,7 +240,8 @@ async def test_a_lock_file_that_its_owner_removes_in_the_same_moment_is_no_lock(
     path: str, lock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fcntl = pytest.importorskip("fcntl")
-    real, others = fcntl.flock, []
+    real = fcntl.flock
+    others: list[int] = []
 
     def flock(fd: int, how: int) -> None:
         if not others:  # the file that we have opened goes, and another server has a new one

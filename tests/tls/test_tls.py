@@ -19,7 +19,8 @@ from tcpecho_trio.dialects import INSPECT
 from tcpecho_trio.server import Settings
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
 from tcpecho_trio.server.faults import Fault
-from tcpecho_trio.server.tls import Tls, TlsFiles, TlsStream, server_name
+from tcpecho_trio.server.tls import Tls, TlsFiles, TlsStream
+from tcpecho_trio.tls.client_hello import server_name
 from tests.support.certificates import HOST, Certificates
 from tests.support.running import Running, read_all, read_exactly, running_server, until
 

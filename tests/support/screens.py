@@ -57,6 +57,11 @@ class Screen:
         while self.lines[-len(lines) :] != list(lines):
             self._read()
 
+    def see_text(self, text: str) -> None:
+        """Wait until this can be read somewhere."""
+        while text not in "\n".join(self.lines):
+            self._read()
+
     def see_prompt(self, typed: str = "", *, after: str | None = None, hint: str = HINT) -> None:
         """Wait until there is a prompt with this text, and the hint below."""
         above = [] if after is None else [after]

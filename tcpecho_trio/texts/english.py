@@ -127,8 +127,7 @@ ENGLISH = Texts(
     ),
     unknown_host="the server “{host}” cannot be found. Check --host.",
     connection_refused=(
-        "nobody listens on {address}."
-        " Is the server running? python -m tcpecho_trio serve --port {port}"
+        "nobody listens on {address}. Is the server running? {program} serve --port {port}"
     ),
     cannot_connect="cannot connect to {address}: {reason}. Check --host and --port.",
     cannot_connect_at_path="cannot connect to {path}: {reason}. Check --unix.",
@@ -167,18 +166,20 @@ ENGLISH = Texts(
         "a long message is cut every {limit} bytes, and here a piece would be blank"
         " or equal to a command (--framing raw): shorten it."
     ),
+    system_errors={},  # the system's own words are English
     cli_about=(
         "A TCP server that answers in UPPER CASE and closes on DESCONEXION, and its client.\n\n"
         "Every option is read from the environment too: TCPECHO_SERVE_PORT, TCPECHO_CLIENT_HOST..."
     ),
     cli_about_serve=(
         "Run the server.\n\nIt ends on “cerrarservidor” on its console or on Ctrl-C; a second"
-        " signal waits for nobody."
+        " signal waits for nobody.\n\nExit code: 0 done, 2 wrong usage, 3 cannot listen."
     ),
     cli_about_client=(
         "Talk to a server.\n\nAt a terminal it asks for messages; in a pipe it sends its input and"
         " writes the replies; with -m it asks once and ends.\n\n"
-        "Exit code: 0 done, 1 could not connect, connection broken or too slow, 2 wrong usage."
+        "Exit code: 0 done, 1 the conversation broke or was not what it must be, 2 wrong usage,"
+        " 3 cannot connect, 4 a timeout ran out."
     ),
     cli_about_demo="Show the exercise's two manual tests.",
     cli_host="Address to listen on.",

@@ -6,6 +6,7 @@ its events.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -149,6 +150,9 @@ class Texts:
     message_with_line_feed: str
     message_blank: str
     message_without_pieces: str
+
+    # What the system says, by its number (errno(3)); what is not here is said in its own words.
+    system_errors: Mapping[int, str]
 
     # The command line.
     cli_about: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tcpecho_trio.texts.lines import Texts
+from tcpecho_trio.texts.spanish_system_errors import SYSTEM_ERRORS
 
 SPANISH = Texts(
     listening="Servidor TCP activo en {listener} y esperando conexiones...",
@@ -127,8 +128,7 @@ SPANISH = Texts(
     ),
     unknown_host="no se encuentra el servidor «{host}». Revisa --host.",
     connection_refused=(
-        "nadie escucha en {address}."
-        " ¿Está encendido el servidor? python -m tcpecho_trio serve --port {port}"
+        "nadie escucha en {address}. ¿Está encendido el servidor? {program} serve --port {port}"
     ),
     cannot_connect="no se puede conectar a {address}: {reason}. Revisa --host y --port.",
     cannot_connect_at_path="no se puede conectar a {path}: {reason}. Revisa --unix.",
@@ -165,6 +165,7 @@ SPANISH = Texts(
         "un mensaje largo se corta cada {limit} bytes, y aquí quedaría un trozo en blanco"
         " o igual a una orden (--framing raw): acórtalo."
     ),
+    system_errors=SYSTEM_ERRORS,
     cli_about=(
         "Servidor TCP que responde en MAYÚSCULAS y cierra con DESCONEXION, y su cliente.\n\n"
         "Cada opción también se lee del entorno: TCPECHO_SERVE_PORT, TCPECHO_CLIENT_HOST..."
@@ -172,13 +173,15 @@ SPANISH = Texts(
     cli_about_serve=(
         "Enciende el servidor.\n\n"
         "Termina con «cerrarservidor» en su consola o con Ctrl-C;"
-        " una segunda señal no espera a nadie."
+        " una segunda señal no espera a nadie.\n\n"
+        "Código de salida: 0 bien, 2 mal uso, 3 no se puede escuchar."
     ),
     cli_about_client=(
         "Conversa con un servidor.\n\n"
         "En una terminal pide mensajes; en una tubería envía la entrada y escribe las respuestas;"
         " con -m hace una pregunta y termina.\n\n"
-        "Código de salida: 0 bien, 1 no se pudo conectar, se cortó o tardó demasiado, 2 mal uso."
+        "Código de salida: 0 bien, 1 la conversación se cortó o no fue lo que debía, 2 mal uso,"
+        " 3 no se pudo conectar, 4 se agotó un plazo."
     ),
     cli_about_demo="Muestra las dos pruebas manuales del ejercicio.",
     cli_host="Dirección en la que escucha.",

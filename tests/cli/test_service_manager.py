@@ -210,7 +210,7 @@ def test_a_service_is_activated_by_its_socket_and_tells_how_it_is(
     assert (service.returncode, err) == (0, b"")
 
 
-def test_a_useless_descriptor_is_one_clear_line_and_code_1() -> None:
+def test_a_useless_descriptor_is_one_clear_line_and_code_3() -> None:
     with Path(os.devnull).open() as useless:
         service = activated(useless.fileno(), "--lang", "en")
         _, err = service.communicate()
@@ -218,4 +218,4 @@ def test_a_useless_descriptor_is_one_clear_line_and_code_1() -> None:
     assert line.startswith("Error: ")
     assert "descriptor 3" in line
     assert "LISTEN_FDS" in line
-    assert service.returncode == 1
+    assert service.returncode == 3

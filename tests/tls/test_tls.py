@@ -416,7 +416,7 @@ async def test_nobody_leaves_a_descriptor_behind(certificates: Certificates, tls
 async def refusal(server: Running) -> str:
     (told,) = await server.told.wait_for("tls_refused")
     assert server.told.named("connected") == server.told.named("crashed") == []
-    return str(told["reason"])
+    return str(told["error"])
 
 
 @pytest.mark.parametrize("said", [b"hola\n", b"GET / HTTP/1.1\r\n\r\n", b"\x1b[2J\xff\0\n" * 9])

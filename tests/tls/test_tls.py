@@ -443,7 +443,7 @@ async def test_a_probe_that_connects_and_leaves_makes_no_noise(
         await rude.aclose()
         async with await connect(server, certificates) as client:  # they were before it
             await ask(client, b"DESCONEXION\n")
-        assert await server.endings() == ["disconnected"]
+        assert await server.endings(3) == ["disconnected", "probe", "probe"]
         assert server.told.named("tls_refused") == []
         assert len(server.told.named("connected")) == 1
 

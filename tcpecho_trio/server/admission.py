@@ -107,6 +107,15 @@ class Admission:
         full = registry.places >= settings.max_connections
         number = registry.accept()
         try:
+            if not (stages or full):  # most servers, and nearly all of their connections
+                info = ConnectionInfo(number, peer.name, peer.name, endpoint.name)
+                return Connection(
+                    stream,
+                    info,
+                    self._context,
+                    trusted=peer.local,
+                    local=self._local(endpoint, stream),
+                ).run()
             faults = self._faults.draw() if settings.faults and not full else ()
             info = ConnectionInfo(
                 number, peer.name, peer.name, endpoint.name, faults=tuple(map(str, faults))
@@ -114,9 +123,7 @@ class Admission:
             accepted = AcceptedConnection(stream, stream, peer, info, peer.local, faults)
             if full:
                 return self._reject(accepted, _no_place(endpoint, info))
-            if stages:
-                return self._admit(endpoint, stages, accepted)
-            return self._conversation(endpoint, accepted).run()
+            return self._admit(endpoint, stages, accepted)
         except Exception as error:  # noqa: BLE001  our bug, or no memory: it costs this client only
             registry.close(number, CloseReason.CRASHED)
             info = ConnectionInfo(number, peer.name, peer.name, endpoint.name)
@@ -171,13 +178,20 @@ class Admission:
             context.registry.close(accepted.info.number, rejection.reason)
 
     def _conversation(self, endpoint: AcceptedAt, accepted: AcceptedConnection) -> Connection:
-        local = ""
-        if self._context.settings.dialect.reports:
-            unix = endpoint.name.replace("unix://", "unix:", 1)
-            local = unix if endpoint.unix else _local_name(accepted.socket)
+        local = self._local(endpoint, accepted.socket)
         return Connection(
             accepted.stream, accepted.info, self._context, trusted=accepted.trusted, local=local
         )
+
+    def _local(self, endpoint: AcceptedAt, stream: trio.SocketStream) -> str:
+        """Our own address on a connection, for a dialect that reports it."""
+        if not self._context.settings.dialect.reports:
+            return ""
+        if endpoint.unix:
+            return endpoint.name.replace("unix://", "unix:", 1)
+        with contextlib.suppress(OSError):  # else it is broken already
+            return format_address(stream.socket.getsockname())
+        return ""
 
 
 def _no_place(endpoint: AcceptedAt, info: ConnectionInfo) -> Rejection:
@@ -200,10 +214,3 @@ async def _through(stages: tuple[Stage, ...], accepted: AcceptedConnection) -> O
 async def _nobody() -> None:
     """Serve a connection whose client is gone."""
     await trio.lowlevel.checkpoint()
-
-
-def _local_name(stream: trio.SocketStream) -> str:
-    """Our own address on a connection; empty if it is broken already."""
-    with contextlib.suppress(OSError):
-        return format_address(stream.socket.getsockname())
-    return ""

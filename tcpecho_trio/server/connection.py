@@ -102,7 +102,11 @@ class Connection:
     ) -> None:
         dialect = context.settings.dialect
         self.info = info
-        self.stats = ConnectionStats(trio.current_time(), read_sizes=dialect.reports)
+        self.stats = ConnectionStats(
+            trio.current_time(),
+            messages=context.events.counting or dialect.reports,
+            read_sizes=dialect.reports,
+        )
         self.protocol = Protocol(dialect)
         self.watched = context.events.messages  # see Carried; the greeting has no message
         self._stream = stream
@@ -370,8 +374,7 @@ class Connection:
         stats.active = trio.current_time()  # a client that takes replies is not silent
         stats.bytes_out += len(reply)
         if last:
-            answered = stats.messages_in - stats.messages_out - self.protocol.holds - self._silent
-            stats.messages_out += answered
+            answered = stats.answered(self.protocol.holds + self._silent)
         if self.watched:
             self._context.events.replied(self.info, reply, answered)
 

@@ -52,7 +52,7 @@ class ProxyHeaderStage:
             trusted = trusted and on_its_machine  # the proxy's loopback may not be ours
         elif header.command is Command.PROXY:
             trusted = False  # the proxy does not know whom it speaks for
-        info = replace(accepted.info, client=client, header=header)
+        info = accepted.info._replace(client=client, header=header)
         return replace(accepted, info=info, trusted=trusted)
 
     async def _read(self, accepted: AcceptedConnection) -> Header | Rejection | None:

@@ -69,7 +69,7 @@ class Registry:
             self._talking -= 1
             self.served += not reason.by_force
             self.aborted += reason.by_force
-            self._closed_totals = self._closed_totals.plus((connection.stats,))
+            self._closed_totals.add(connection.stats)
         self.close_reasons[reason] += 1
 
     @property
@@ -84,7 +84,11 @@ class Registry:
 
     def totals(self) -> Totals:
         """What has passed on all connections, open and closed."""
-        return self._closed_totals.plus(connection.stats for connection in self)
+        totals = Totals()
+        totals.add(self._closed_totals)
+        for connection in self:
+            totals.add(connection.stats)
+        return totals
 
     def __len__(self) -> int:
         """How many clients may talk."""

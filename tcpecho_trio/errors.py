@@ -3,6 +3,7 @@
 ::
 
     TcpEchoError
+    ├── CannotStart       no event loop could be made: free some descriptors
     ├── CannotRead        a certificate or key cannot be used: check the file
     ├── CannotListen      the server could not open its port: choose another one
     ├── CannotConnect     nobody answers there: start the server, check host and port
@@ -17,7 +18,8 @@
 
 Foreign errors (``OSError``, trio's) are translated where they enter, ``raise … from``, so
 the cause is kept. ``message`` names the line of :class:`~tcpecho_trio.texts.Texts` that
-tells a person about it, and ``details`` what goes into its braces.
+tells a person about it, and ``details`` what goes into its braces. ``exit_code`` is what the
+program returns to its shell.
 """
 
 from __future__ import annotations
@@ -26,10 +28,14 @@ import errno
 import os
 import re
 import socket
+from typing import ClassVar
 
 from tcpecho_trio.addresses import format_address
 from tcpecho_trio.display import shown
 from tcpecho_trio.texts import ENGLISH, Texts
+
+MODULE = "python -m tcpecho_trio"
+"""How the program is called wherever this package is installed."""
 
 OPENSSL = re.compile(r"\[[^]]*\] (.*?)(?: \(_ssl\.c:\d+\))?")
 """What an SSLError says: its names for the library and the reason, words, a line of CPython's."""
@@ -38,22 +44,36 @@ OPENSSL = re.compile(r"\[[^]]*\] (.*?)(?: \(_ssl\.c:\d+\))?")
 class TcpEchoError(Exception):
     """Anything that went wrong and is not a bug of ours."""
 
+    exit_code: ClassVar[int] = 1
+    """What the program returns to its shell: 1 unless the kind of error has a code of its own."""
+
     def __init__(self, message: str, **details: object) -> None:
         self.message = message
         self.details = details
         super().__init__(self.localized(ENGLISH))
 
-    def localized(self, texts: Texts) -> str:
-        """One line for a person: what happened, and what to do next."""
+    def localized(self, texts: Texts, program: str = MODULE) -> str:
+        """One line for a person: what happened, and what to do next.
+
+        Args:
+          texts: the person's language.
+          program: how they call the program, for a hint that is a command line.
+        """
         line: str = getattr(texts, self.message)
-        safe = {
-            k: v if isinstance(v, (int, float)) else shown(str(v)) for k, v in self.details.items()
-        }
-        return line.format(**safe)
+        details = {name: _printable(value, texts) for name, value in self.details.items()}
+        return line.format(program=program, **details)
+
+
+class CannotStart(TcpEchoError):
+    """The system has no room for an event loop: no descriptors, no memory."""
+
+    exit_code = 3
 
 
 class CannotListen(TcpEchoError):
     """The server could not open its port."""
+
+    exit_code = 3
 
     @classmethod
     def because(
@@ -66,7 +86,7 @@ class CannotListen(TcpEchoError):
         if path:
             taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
             message = "path_taken" if taken else "cannot_listen_at_path"
-            return cls(message, path=path, reason=_reason(error))
+            return cls(message, path=path, reason=error)
         message = "cannot_listen"
         if isinstance(error, (socket.gaierror, UnicodeError)):
             message = "unknown_host"
@@ -76,28 +96,30 @@ class CannotListen(TcpEchoError):
             message = "port_forbidden"
         other = port + 1 if 1024 <= port < 65535 else 5000
         address = format_address((host, port))
-        return cls(
-            message, host=host, port=port, address=address, other=other, reason=_reason(error)
-        )
+        return cls(message, host=host, port=port, address=address, other=other, reason=error)
 
     @classmethod
     def on_inherited(cls, error: OSError) -> CannotListen:
         """Translate what was wrong with a socket that a service manager had opened for us."""
-        return cls("cannot_inherit", reason=_reason(error))
+        return cls("cannot_inherit", reason=error)
 
 
 class CannotRead(TcpEchoError):
     """A file with a certificate or a key cannot be used."""
 
+    exit_code = 3
+
     @classmethod
     def because(cls, error: OSError, files: str) -> CannotRead:
         """Translate what open(2) or OpenSSL said; an SSLError's number means nothing to errno."""
         told = OPENSSL.fullmatch(error.strerror or "")
-        return cls("cannot_read", files=files, reason=told[1] if told else _reason(error))
+        return cls("cannot_read", files=files, reason=told[1] if told else error)
 
 
 class CannotConnect(TcpEchoError):
     """No connection to the server came about."""
+
+    exit_code = 3
 
     @classmethod
     def because(
@@ -108,7 +130,7 @@ class CannotConnect(TcpEchoError):
         With a `path` it was a Unix socket.
         """
         if path:
-            return cls("cannot_connect_at_path", path=path, reason=_reason(error))
+            return cls("cannot_connect_at_path", path=path, reason=error)
         message = "cannot_connect"
         cause = error.__cause__
         attempts = cause.exceptions if isinstance(cause, ExceptionGroup) else (cause or error,)
@@ -117,7 +139,7 @@ class CannotConnect(TcpEchoError):
         elif all(isinstance(attempt, ConnectionRefusedError) for attempt in attempts):
             message = "connection_refused"
         address = format_address((host, port))
-        return cls(message, host=host, port=port, address=address, reason=_reason(error))
+        return cls(message, host=host, port=port, address=address, reason=error)
 
     @classmethod
     def over_tls(cls, error: Exception, address: str) -> CannotConnect:
@@ -144,6 +166,8 @@ class ServerLeft(ConnectionLost):
 class TooSlow(TcpEchoError):
     """No connection, or no reply, within the time that the caller allowed."""
 
+    exit_code = 4
+
 
 class ClientBusy(TcpEchoError):
     """Two tasks at once sent, or listened: what each of them gets would be chance."""
@@ -156,6 +180,8 @@ class ClientClosed(TcpEchoError):
 class MessageRefused(TcpEchoError, ValueError):
     """The text cannot be sent as one message; nothing of it has been sent."""
 
+    exit_code = 2
+
 
 class LabError(TcpEchoError):
     """Certificates for a lab could not be made."""
@@ -163,7 +189,7 @@ class LabError(TcpEchoError):
     @classmethod
     def because(cls, error: OSError, folder: str) -> LabError:
         """Translate what mkdir(2), open(2) or write(2) said."""
-        return cls("lab_cannot_write", folder=folder, reason=_reason(error))
+        return cls("lab_cannot_write", folder=folder, reason=error)
 
 
 class LocalFailure(TcpEchoError):
@@ -172,11 +198,19 @@ class LocalFailure(TcpEchoError):
     @classmethod
     def because(cls, error: OSError) -> LocalFailure:
         """Translate what read(2) or write(2) said."""
-        return cls("local_failure", reason=_reason(error))
+        return cls("local_failure", reason=error)
 
 
-def _reason(error: OSError | UnicodeError) -> str:
-    """The system's own words, without the numbers around them."""
-    if isinstance(error, UnicodeError):
-        return str(error)
-    return (os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)).lower()
+def system_words(error: OSError, texts: Texts) -> str:
+    """What the system says has gone wrong, without the numbers around it."""
+    number = error.errno or 0
+    if number <= 0:  # getaddrinfo(3) counts downwards; others have no number at all
+        return str(error).lower()
+    return texts.system_errors.get(number) or os.strerror(number).lower()
+
+
+def _printable(value: object, texts: Texts) -> int | float | str:
+    """A detail of an error, as it stands in a line for a person."""
+    if isinstance(value, (int, float)):
+        return value
+    return shown(system_words(value, texts) if isinstance(value, OSError) else str(value))

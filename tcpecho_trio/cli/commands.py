@@ -32,7 +32,7 @@ from tcpecho_trio.cli.option_types import (
 )
 from tcpecho_trio.cli.translations import translated_group
 from tcpecho_trio.dialects import DIALECTS
-from tcpecho_trio.errors import LocalFailure, TcpEchoError
+from tcpecho_trio.errors import CannotStart, LocalFailure, TcpEchoError
 from tcpecho_trio.texts import LANGUAGES, Texts
 
 
@@ -308,7 +308,7 @@ def _run(main: Coroutine[Any, Any, Any]) -> Any:
         if begun:
             raise
         main.close()
-        raise TcpEchoError("cannot_start", reason=os.strerror(error.errno or 0).lower()) from error
+        raise CannotStart("cannot_start", reason=error) from error
     except (KeyboardInterrupt, BaseExceptionGroup) as error:
         causes = _leaves(error)
         if any(isinstance(cause, KeyboardInterrupt) for cause in causes):

@@ -5,32 +5,32 @@ from __future__ import annotations
 from tcpecho_trio.texts.lines import Texts
 
 ENGLISH = Texts(
-    listening="TCP server listening on {address} and waiting for connections...",
-    connected="[{peer}] Client connected",
-    received="[{peer}] Message received: {text}",
-    replied="[{peer}] Reply sent: {text}",
-    leaving="[{peer}] Client asked to disconnect. Closing connection...",
-    closed="[{peer}] Connection ended: {reason}",
-    crashed="[{peer}] Internal server error (please report it):\n{traceback}",
-    shutdown_refused="[{peer}] Remote shutdown refused ({count})",
-    refused="[{peer}] Connection refused: the server is full ({count})",
-    foreign="[{peer}] Connection cut: it speaks {protocol}, not this protocol ({count})",
+    listening="TCP server listening on {listener} and waiting for connections...",
+    connected="[{client}] Client connected",
+    received="[{client}] Message received: {text}",
+    replied="[{client}] Reply sent: {text}",
+    leaving="[{client}] Client asked to disconnect. Closing connection...",
+    closed="[{client}] Connection ended: {reason}",
+    crashed="[{client}] Internal server error (please report it):\n{traceback}",
+    shutdown_refused="[{client}] Remote shutdown refused ({count})",
+    refused="[{client}] Connection refused: the server is full ({count})",
+    foreign="[{client}] Connection cut: it speaks {protocol}, not this protocol ({count})",
     unraisable="Internal error that nobody could catch ({count}): {error}",
-    proxy_refused="[{peer}] Connection closed: {fault} {seen} ({count})",
-    tls_refused="[{peer}] Connection closed: the TLS handshake failed: {reason} ({count})",
+    proxy_refused="[{client}] Connection closed: {fault} {seen} ({count})",
+    tls_refused="[{client}] Connection closed: the TLS handshake failed: {error} ({count})",
     tls_reloaded="TLS certificate read again.",
     tls_kept="The TLS certificate could not be read again; the old one stays: {error}",
-    faulty="[{peer}] This connection will suffer: {faults}",
+    faulty="[{client}] This connection will suffer: {faults}",
     accept_failed="Cannot accept connections for now (attempts: {count}): {error}",
     draining="Closing the server ({reason}): clients connected: {clients}...",
     cutting="Closing the server without waiting for anybody else...",
-    stopped="Server stopped: {served}, {cut}.",
+    stopped="Server stopped: {served}, {aborted}.",
     clients_served=("{count} client served", "{count} clients served"),
-    clients_cut=("{count} cut", "{count} cut"),
+    clients_aborted=("{count} cut", "{count} cut"),
     more_messages="… and {count}",
     more_connections="… and {count}",
-    untold_messages=("{count} more message", "{count} more messages"),
-    untold_connections=("{count} more connection", "{count} more connections"),
+    omitted_messages=("{count} more message", "{count} more messages"),
+    omitted_connections=("{count} more connection", "{count} more connections"),
     thousands=",",
     lines_lost=(
         "… {count} line lost: this output was not moving",
@@ -45,6 +45,10 @@ ENGLISH = Texts(
     closed_foreign="it spoke another protocol",
     closed_aborted="cut",
     closed_crashed="internal error",
+    closed_probe="it left without a word",
+    closed_full="the server is full",
+    closed_proxy_header="its PROXY header will not do",
+    closed_tls_handshake="there was no agreement on TLS",
     closed_shutdown="the client shut the server down",
     closed_fault="a fault asked for with --fault",
     proxy_untrusted="its address may send no PROXY headers (--trust-proxy).",
@@ -67,10 +71,12 @@ ENGLISH = Texts(
     proxy_bad_checksum="the PROXY header's checksum is wrong:",
     drain_console="asked for on the console",
     drain_signal="signal {name}",
-    drain_remote="asked for by {peer}",
+    drain_remote="asked for by {client}",
+    drain_program="asked for by the program",
     console_hint="Type “cerrarservidor” to finish, “ayuda” for more.",
     console_nobody="No clients connected.",
     console_listing="Clients connected: {count}",
+    console_client="{number}  {client}  since {since}  messages: {messages}  bytes: {size}",
     console_help=(
         "cerrarservidor   closes every session and finishes\n"
         "listar           shows who is connected\n"
@@ -121,8 +127,7 @@ ENGLISH = Texts(
     ),
     unknown_host="the server “{host}” cannot be found. Check --host.",
     connection_refused=(
-        "nobody listens on {address}."
-        " Is the server running? python -m tcpecho_trio serve --port {port}"
+        "nobody listens on {address}. Is the server running? {program} serve --port {port}"
     ),
     cannot_connect="cannot connect to {address}: {reason}. Check --host and --port.",
     cannot_connect_at_path="cannot connect to {path}: {reason}. Check --unix.",
@@ -161,18 +166,20 @@ ENGLISH = Texts(
         "a long message is cut every {limit} bytes, and here a piece would be blank"
         " or equal to a command (--framing raw): shorten it."
     ),
+    system_errors={},  # the system's own words are English
     cli_about=(
         "A TCP server that answers in UPPER CASE and closes on DESCONEXION, and its client.\n\n"
         "Every option is read from the environment too: TCPECHO_SERVE_PORT, TCPECHO_CLIENT_HOST..."
     ),
     cli_about_serve=(
         "Run the server.\n\nIt ends on “cerrarservidor” on its console or on Ctrl-C; a second"
-        " signal waits for nobody."
+        " signal waits for nobody.\n\nExit code: 0 done, 2 wrong usage, 3 cannot listen."
     ),
     cli_about_client=(
         "Talk to a server.\n\nAt a terminal it asks for messages; in a pipe it sends its input and"
         " writes the replies; with -m it asks once and ends.\n\n"
-        "Exit code: 0 done, 1 could not connect, connection broken or too slow, 2 wrong usage."
+        "Exit code: 0 done, 1 the conversation broke or was not what it must be, 2 wrong usage,"
+        " 3 cannot connect, 4 a timeout ran out."
     ),
     cli_about_demo="Show the exercise's two manual tests.",
     cli_host="Address to listen on.",

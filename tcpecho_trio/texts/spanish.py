@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 from tcpecho_trio.texts.lines import Texts
+from tcpecho_trio.texts.spanish_system_errors import SYSTEM_ERRORS
 
 SPANISH = Texts(
-    listening="Servidor TCP activo en {address} y esperando conexiones...",
-    connected="[{peer}] Cliente conectado",
-    received="[{peer}] Mensaje recibido: {text}",
-    replied="[{peer}] Respuesta enviada: {text}",
-    leaving="[{peer}] Cliente solicitó desconexión. Cerrando conexión...",
-    closed="[{peer}] Conexión terminada: {reason}",
-    crashed="[{peer}] Error interno del servidor (por favor, repórtalo):\n{traceback}",
-    shutdown_refused="[{peer}] Apagado remoto rechazado ({count})",
-    refused="[{peer}] Conexión rechazada: el servidor está lleno ({count})",
-    foreign="[{peer}] Conexión cortada: habla {protocol}, no este protocolo ({count})",
+    listening="Servidor TCP activo en {listener} y esperando conexiones...",
+    connected="[{client}] Cliente conectado",
+    received="[{client}] Mensaje recibido: {text}",
+    replied="[{client}] Respuesta enviada: {text}",
+    leaving="[{client}] Cliente solicitó desconexión. Cerrando conexión...",
+    closed="[{client}] Conexión terminada: {reason}",
+    crashed="[{client}] Error interno del servidor (por favor, repórtalo):\n{traceback}",
+    shutdown_refused="[{client}] Apagado remoto rechazado ({count})",
+    refused="[{client}] Conexión rechazada: el servidor está lleno ({count})",
+    foreign="[{client}] Conexión cortada: habla {protocol}, no este protocolo ({count})",
     unraisable="Error interno que nadie podía atrapar ({count}): {error}",
-    proxy_refused="[{peer}] Conexión cerrada: {fault} {seen} ({count})",
-    tls_refused="[{peer}] Conexión cerrada: la negociación TLS falló: {reason} ({count})",
+    proxy_refused="[{client}] Conexión cerrada: {fault} {seen} ({count})",
+    tls_refused="[{client}] Conexión cerrada: la negociación TLS falló: {error} ({count})",
     tls_reloaded="Certificado TLS leído de nuevo.",
     tls_kept="El certificado TLS no se pudo leer de nuevo; sigue el anterior: {error}",
-    faulty="[{peer}] Esta conexión sufrirá: {faults}",
+    faulty="[{client}] Esta conexión sufrirá: {faults}",
     accept_failed="No se pueden aceptar conexiones por ahora (intentos: {count}): {error}",
     draining="Cerrando el servidor ({reason}): clientes conectados: {clients}...",
     cutting="Cerrando el servidor sin esperar a nadie más...",
-    stopped="Servidor detenido: {served}, {cut}.",
+    stopped="Servidor detenido: {served}, {aborted}.",
     clients_served=("{count} cliente atendido", "{count} clientes atendidos"),
-    clients_cut=("{count} cortado", "{count} cortados"),
+    clients_aborted=("{count} cortado", "{count} cortados"),
     more_messages="… y {count}",
     more_connections="… y {count}",
-    untold_messages=("{count} mensaje más", "{count} mensajes más"),
-    untold_connections=("{count} conexión más", "{count} conexiones más"),
+    omitted_messages=("{count} mensaje más", "{count} mensajes más"),
+    omitted_connections=("{count} conexión más", "{count} conexiones más"),
     thousands=" ",
     lines_lost=(
         "… {count} línea perdida: esta salida no avanzaba",
@@ -45,6 +46,10 @@ SPANISH = Texts(
     closed_foreign="hablaba otro protocolo",
     closed_aborted="cortada",
     closed_crashed="error interno",
+    closed_probe="se fue sin decir nada",
+    closed_full="el servidor está lleno",
+    closed_proxy_header="su cabecera PROXY no vale",
+    closed_tls_handshake="no hubo acuerdo sobre TLS",
     closed_shutdown="el cliente apagó el servidor",
     closed_fault="fallo pedido con --fault",
     proxy_untrusted="su dirección no puede mandar cabeceras PROXY (--trust-proxy).",
@@ -67,10 +72,12 @@ SPANISH = Texts(
     proxy_bad_checksum="la suma de control de la cabecera PROXY no cuadra:",
     drain_console="pedido en la consola",
     drain_signal="señal {name}",
-    drain_remote="pedido por {peer}",
+    drain_remote="pedido por {client}",
+    drain_program="pedido por el programa",
     console_hint="Escribe «cerrarservidor» para terminar, «ayuda» para ver más.",
     console_nobody="No hay clientes conectados.",
     console_listing="Clientes conectados: {count}",
+    console_client="{number}  {client}  desde {since}  mensajes: {messages}  bytes: {size}",
     console_help=(
         "cerrarservidor   cierra todas las sesiones y termina\n"
         "listar           muestra quién está conectado\n"
@@ -121,8 +128,7 @@ SPANISH = Texts(
     ),
     unknown_host="no se encuentra el servidor «{host}». Revisa --host.",
     connection_refused=(
-        "nadie escucha en {address}."
-        " ¿Está encendido el servidor? python -m tcpecho_trio serve --port {port}"
+        "nadie escucha en {address}. ¿Está encendido el servidor? {program} serve --port {port}"
     ),
     cannot_connect="no se puede conectar a {address}: {reason}. Revisa --host y --port.",
     cannot_connect_at_path="no se puede conectar a {path}: {reason}. Revisa --unix.",
@@ -159,6 +165,7 @@ SPANISH = Texts(
         "un mensaje largo se corta cada {limit} bytes, y aquí quedaría un trozo en blanco"
         " o igual a una orden (--framing raw): acórtalo."
     ),
+    system_errors=SYSTEM_ERRORS,
     cli_about=(
         "Servidor TCP que responde en MAYÚSCULAS y cierra con DESCONEXION, y su cliente.\n\n"
         "Cada opción también se lee del entorno: TCPECHO_SERVE_PORT, TCPECHO_CLIENT_HOST..."
@@ -166,13 +173,15 @@ SPANISH = Texts(
     cli_about_serve=(
         "Enciende el servidor.\n\n"
         "Termina con «cerrarservidor» en su consola o con Ctrl-C;"
-        " una segunda señal no espera a nadie."
+        " una segunda señal no espera a nadie.\n\n"
+        "Código de salida: 0 bien, 2 mal uso, 3 no se puede escuchar."
     ),
     cli_about_client=(
         "Conversa con un servidor.\n\n"
         "En una terminal pide mensajes; en una tubería envía la entrada y escribe las respuestas;"
         " con -m hace una pregunta y termina.\n\n"
-        "Código de salida: 0 bien, 1 no se pudo conectar, se cortó o tardó demasiado, 2 mal uso."
+        "Código de salida: 0 bien, 1 la conversación se cortó o no fue lo que debía, 2 mal uso,"
+        " 3 no se pudo conectar, 4 se agotó un plazo."
     ),
     cli_about_demo="Muestra las dos pruebas manuales del ejercicio.",
     cli_host="Dirección en la que escucha.",

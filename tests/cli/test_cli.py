@@ -344,10 +344,10 @@ def test_where_kubernetes_runs_it_is_part_of_its_identity(
     assert served()[0].identity == {"POD_NAME": "echo-0"}
 
 
-def test_a_certificate_that_is_none_is_code_1_and_one_clear_line(
+def test_a_certificate_that_is_none_is_code_3_and_one_clear_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["serve", "--lang", "en", *FILES]) == 1
+    assert main(["serve", "--lang", "en", *FILES]) == 3
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"Error: cannot use {PEM}, {PEM}: PEM lib. Check the PEM files."
 
@@ -356,7 +356,7 @@ def test_a_key_of_another_certificate_is_said_in_openssls_words(
     certificates: Certificates, capsys: pytest.CaptureFixture[str]
 ) -> None:
     certificate, key = certificates.files.certificate, certificates.issue("stray").key
-    assert main(["serve", "--lang", "en", "--tls-cert", certificate, "--tls-key", key]) == 1
+    assert main(["serve", "--lang", "en", "--tls-cert", certificate, "--tls-key", key]) == 3
     assert f"{certificate}, {key}: key values mismatch. " in capsys.readouterr().err
 
 
@@ -391,11 +391,11 @@ def test_options_are_read_from_the_environment() -> None:
         assert done.stdout == b"hola\n"
 
 
-def test_nobody_listening_is_one_clear_line_and_code_1() -> None:
+def test_nobody_listening_is_one_clear_line_and_code_3() -> None:
     with socket.create_server(("127.0.0.1", 0)) as placeholder:
         port = placeholder.getsockname()[1]
     done = run("client", "--port", str(port), "-m", "hola")
-    assert done.returncode == 1
+    assert done.returncode == 3
     (line,) = done.stderr.decode().splitlines()
     assert line == (
         f"Error: nadie escucha en localhost:{port}. ¿Está encendido el servidor?"

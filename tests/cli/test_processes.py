@@ -15,7 +15,16 @@ import pexpect
 import pytest
 
 from tcpecho_trio.cli.server_process import SPARE_DESCRIPTORS, room_for_connections
-from tests.support.processes import PROGRAM, ROOT, OldClient, ServerProcess, matched, run, serving
+from tests.support.processes import (
+    PATIENCE,
+    PROGRAM,
+    ROOT,
+    OldClient,
+    ServerProcess,
+    matched,
+    run,
+    serving,
+)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -66,7 +75,7 @@ def test_a_console_that_cannot_be_read_does_not_stop_the_server() -> None:
 def test_a_host_that_is_no_name_at_all_is_one_clear_line(command: str) -> None:
     arguments = ("-m", "hola") if command == "client" else ()
     done = run(command, "--host", "a..b", *arguments)
-    assert done.returncode == 1
+    assert done.returncode == 3
     (line,) = done.stderr.decode().splitlines()
     assert line == "Error: no se encuentra el servidor «a..b». Revisa --host."
 
@@ -207,7 +216,7 @@ def test_quiet_tells_no_messages_and_no_console_reads_no_words() -> None:
 
 def test_a_job_in_the_background_of_a_terminal_is_not_stopped() -> None:
     # An interactive shell with job control: the server must not read while in the background.
-    shell = pexpect.spawn("bash", ["--norc", "-i"], encoding="utf-8", cwd=ROOT, timeout=20)
+    shell = pexpect.spawn("bash", ["--norc", "-i"], encoding="utf-8", cwd=ROOT, timeout=PATIENCE)
     shell.sendline("PS1='$ '")
     shell.sendline(f"{' '.join(PROGRAM)} serve --port 0 &")
     shell.expect(r"activo en localhost:(\d+)")
@@ -223,7 +232,7 @@ def test_a_job_in_the_background_of_a_terminal_is_not_stopped() -> None:
 def test_too_few_descriptors_to_begin_with_are_one_clear_line() -> None:
     limited = f"ulimit -n 6; exec {' '.join(PROGRAM)} serve --port 0"
     done = subprocess.run(["bash", "-c", limited], capture_output=True, cwd=ROOT, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 3
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith("Error: no se puede ")
 

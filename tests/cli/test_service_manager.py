@@ -141,7 +141,7 @@ async def test_a_socket_that_was_opened_for_us_is_served(monkeypatch: pytest.Mon
     async with running_server(listeners=listeners) as server:
         assert not os.get_inheritable(listeners[0].socket.fileno())
         assert await server.ask(b"hola") == b"HOLA"
-        assert server.told.named("listening") == [{"address": f"127.0.0.1:{server.port}"}]
+        assert server.told.named("listening") == [{"listener": f"127.0.0.1:{server.port}"}]
     assert listeners[0].socket.fileno() == -1  # closed at the end
 
 
@@ -210,7 +210,7 @@ def test_a_service_is_activated_by_its_socket_and_tells_how_it_is(
     assert (service.returncode, err) == (0, b"")
 
 
-def test_a_useless_descriptor_is_one_clear_line_and_code_1() -> None:
+def test_a_useless_descriptor_is_one_clear_line_and_code_3() -> None:
     with Path(os.devnull).open() as useless:
         service = activated(useless.fileno(), "--lang", "en")
         _, err = service.communicate()
@@ -218,4 +218,4 @@ def test_a_useless_descriptor_is_one_clear_line_and_code_1() -> None:
     assert line.startswith("Error: ")
     assert "descriptor 3" in line
     assert "LISTEN_FDS" in line
-    assert service.returncode == 1
+    assert service.returncode == 3

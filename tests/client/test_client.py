@@ -77,7 +77,7 @@ async def test_a_dialect_without_a_leaving_word_is_left_by_half_closing() -> Non
 async def test_asking_a_server_that_has_left_says_so() -> None:
     async with running_server() as server, open_client("127.0.0.1", server.port) as client:
         assert await client.ask("hola") == "HOLA"
-        server.lifecycle.drain("test")
+        server.lifecycle.drain()
         assert await client.hear() is None
         with pytest.raises(ConnectionLost):
             await client.ask("hola")

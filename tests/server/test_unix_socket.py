@@ -324,7 +324,7 @@ def at(path: str, **rest: object) -> Settings:
 async def test_a_server_answers_there_and_removes_the_file(path: str) -> None:
     async with running_server(at(path, unix_mode=0o600)) as server:
         assert mode_of(path) == 0o600
-        assert server.told.named("listening") == [{"address": f"unix://{path}"}]
+        assert server.told.named("listening") == [{"listener": f"unix://{path}"}]
         assert await ask(path, b"hola\n" * 10_000) == b"HOLA\n" * 10_000
     assert files() == []
 
@@ -353,7 +353,7 @@ async def test_whoever_is_at_the_door_when_the_drain_begins_is_answered(path: st
         for client in late:
             client.connect(path)  # without a checkpoint
             client.sendall(b"hola\n")
-        server.lifecycle.drain("test")
+        server.lifecycle.drain()
         for client in late:
             async with trio.SocketStream(trio.socket.from_stdlib_socket(client)) as stream:
                 assert await read_all(stream) == b"HOLA\n"
@@ -406,7 +406,7 @@ async def test_a_unix_socket_that_was_opened_for_us_is_served(path: str, abstrac
     async with running_server(settings, listeners=[trio.SocketListener(opened)]) as server:
         (told,) = server.told.named("listening")
         name = rf"\x00{address[1:].decode()}" if abstract else path
-        assert told["address"] == f"unix://{name}"
+        assert told["listener"] == f"unix://{name}"
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(address)
             client.setblocking(False)

@@ -57,7 +57,7 @@ async def test_a_conversation_ends_with_a_close_notify(
     certificates: Certificates, tls: Tls
 ) -> None:
     async with running_server(tls=tls) as server:
-        assert server.told.named("listening") == [{"address": f"tls://127.0.0.1:{server.port}"}]
+        assert server.told.named("listening") == [{"listener": f"tls://127.0.0.1:{server.port}"}]
         async with await connect(server, certificates) as client:
             await client.send_all("año\r\n".encode())
             assert await read_exactly(client, 6) == "AÑO\r\n".encode()
@@ -358,7 +358,7 @@ async def test_the_drain_wakes_the_idle_and_says_goodbye(
             await server.told.wait_for("connected")
             await client.send_all(b"hola\nDESCO")
             assert await read_exactly(client, 5) == b"HOLA\n"
-            server.lifecycle.drain("test")
+            server.lifecycle.drain()
             assert await read_all(client) == b"DESCO"
         assert await server.endings() == ["drained"]
 
@@ -367,7 +367,7 @@ async def test_the_cut_reaches_whoever_never_reads(certificates: Certificates, t
     async with running_server(Settings(drain_timeout=3600), tls=tls) as server:
         client = await connect(server, certificates)
         await fill(client)
-        server.lifecycle.cut()
+        server.lifecycle.abort()
         await server.lifecycle.wait_stopped()
         assert await server.endings() == ["aborted"]
         with pytest.raises(trio.BrokenResourceError):
@@ -416,7 +416,7 @@ async def test_nobody_leaves_a_descriptor_behind(certificates: Certificates, tls
 async def refusal(server: Running) -> str:
     (told,) = await server.told.wait_for("tls_refused")
     assert server.told.named("connected") == server.told.named("crashed") == []
-    return str(told["reason"])
+    return str(told["error"])
 
 
 @pytest.mark.parametrize("said", [b"hola\n", b"GET / HTTP/1.1\r\n\r\n", b"\x1b[2J\xff\0\n" * 9])
@@ -483,7 +483,7 @@ async def test_a_handshake_that_is_under_way_as_the_drain_begins_is_finished(
 ) -> None:
     async with running_server(Settings(drain_timeout=3600), tls=tls) as server:
         client = certificates.secured(server.at_the_door())
-        server.lifecycle.drain("test")
+        server.lifecycle.drain()
         assert await ask(client, b"hola\n") == b"HOLA\n"
         await client.aclose()
 
@@ -493,8 +493,8 @@ async def test_a_drain_does_not_wait_for_handshakes_that_do_not_come(tls: Tls) -
         running_server(Settings(drain_timeout=3600), tls=tls) as server,
         await server.connect() as client,
     ):
-        await until(lambda: len(server.registry.arriving) == 1)
-        server.lifecycle.drain("test")
+        await until(lambda: len(server.registry.admitting) == 1)
+        server.lifecycle.drain()
         await server.lifecycle.wait_stopped()
         assert await read_all(client) == b""
 

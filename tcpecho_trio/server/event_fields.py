@@ -22,10 +22,12 @@ COUNTERS = ("bytes_in", "bytes_out", "messages_in", "messages_out")
 
 
 def fields_of(event: Event) -> dict[str, Any]:
-    """The fields of an event, by name: strings, numbers, booleans."""
+    """The fields of an event, by name: strings and numbers. What is None is left out."""
     plain: dict[str, Any] = {}
     for field in fields(event):
         value = getattr(event, field.name)
+        if value is None:
+            continue
         if isinstance(value, ConnectionInfo):
             plain.update(connection_fields(value))
         elif isinstance(value, (ConnectionStats, Totals)):

@@ -213,13 +213,13 @@ class CertificateKept(Event):
 class DrainStarted(Event):
     """Nobody is accepted any more, and `clients` are still connected.
 
-    `client` is the address of the client that asked for it; empty if none did.
+    `client` is the address of the client that asked for it; None if none did.
     """
 
     name: ClassVar[str] = "draining"
     reason: DrainReason
     clients: int
-    client: str = ""
+    client: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,8 @@ class Lifecycle:
         self.phase = Phase.RUNNING
         self.reason = DrainReason.PROGRAM
         """Who asked for the drain first."""
-        self.client = ""
-        """The client that asked for it; empty if none did."""
+        self.client: str | None = None
+        """The client that asked for it; None if none did."""
         self._drain = trio.Event()
         self._abort = trio.Event()
         self._stop = trio.Event()
@@ -55,7 +55,7 @@ class Lifecycle:
         """Whether nobody is waited for any more."""
         return self._abort.is_set()
 
-    def drain(self, reason: DrainReason = DrainReason.PROGRAM, client: str = "") -> None:
+    def drain(self, reason: DrainReason = DrainReason.PROGRAM, client: str | None = None) -> None:
         """Begin to end: accept nobody else, let everybody finish.
 
         Args:

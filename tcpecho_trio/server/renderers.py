@@ -51,7 +51,7 @@ def _drain_reason(fields: dict[str, Any], texts: Texts) -> str:
     if reason.startswith("sig"):
         return texts.drain_signal.format(name=reason.upper())
     line: str = getattr(texts, f"drain_{reason}")
-    return line.format(client=fields["client"])
+    return line.format(client=fields.get("client"))
 
 
 def json_renderer(put: Put, server: str) -> Renderer:

@@ -33,7 +33,7 @@ def test_any_sequence_is_one_drain_and_at_most_one_abort(asked: list[str]) -> No
         assert life.phase is (Phase.DRAINING if asked else Phase.RUNNING)
         assert life.draining == bool(asked)
         assert life.reason is (REASON[asked[0]] if asked else DrainReason.PROGRAM)
-        assert life.client == ("p:1" if asked[:1] == ["remote"] else "")
+        assert life.client == ("p:1" if asked[:1] == ["remote"] else None)
         with trio.move_on_after(1) as waiting:
             await life.wait_draining()
             await life.wait_aborted()

@@ -117,7 +117,7 @@ async def test_a_client_that_never_reads_is_cut_at_the_drain_timeout() -> None:
         await fill(stuck)
         server.lifecycle.drain()
         await server.lifecycle.wait_stopped()
-        assert [closed["reason"] for closed in server.told.named("closed")] == ["aborted"]
+        assert await server.endings() == ["aborted"]  # the journal may have told too much
         with pytest.raises(trio.BrokenResourceError):  # what is cut is reset
             await read_all(stuck)
         await stuck.aclose()
@@ -310,7 +310,7 @@ async def test_a_server_that_cannot_open_every_endpoint_aborts_who_came_by_anoth
         )
 
         async def connect_before_the_second(host: str, port: int, *rest: Any, **more: Any) -> Any:
-            if port == endpoints[1].port:
+            if port == endpoints[1].port and not early:
                 (first,) = opened
                 early.append(await trio.open_tcp_stream("127.0.0.1", first))
             return await resolve(host, port, *rest, **more)

@@ -97,8 +97,10 @@ async def running_server(
     if tls is not None and not settings.listen:
         settings = replace(settings, listen=(Endpoint(Scheme.TLS, "127.0.0.1", 0),))
     lifecycle, registry, told = Lifecycle(), Registry(), Told()
-    events = told_by(told)
+    events, journal = Events(), Journal(told)
+    journal.listen_to(events)
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.run)
         server = partial(serve, settings, lifecycle=lifecycle, registry=registry, events=events)
         serving = await nursery.start(partial(server, tls=tls, listeners=listeners))
         address = serving[0].socket.getsockname()
@@ -106,6 +108,7 @@ async def running_server(
         yield Running(port, lifecycle, registry, told, events, serving)
         lifecycle.drain()
         await lifecycle.wait_stopped()
+        nursery.cancel_scope.cancel()  # the journal's
     assert registry.accepted == registry.closed
     assert not registry.admitting
 

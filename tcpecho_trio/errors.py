@@ -7,9 +7,11 @@
     ├── CannotRead        a certificate or key cannot be used: check the file
     ├── CannotListen      the server could not open its port: choose another one
     ├── CannotConnect     nobody answers there: start the server, check host and port
+    │   └── ServerFull    the server answers, and has no room for us: try again later
     ├── ConnectionLost    the conversation broke: connect again
     │   └── ServerLeft    the server closed it, and something was still due: look at its console
     ├── TooSlow           no connection, or no reply, in the time allowed: allow more
+    ├── ReplyTooLong      a reply that does not end: is this the right server?
     ├── ClientBusy        two tasks sent, or listened, at once: use ask(), which takes turns
     ├── ClientClosed      it was closed, or a cancelled send cut a message: open another one
     ├── MessageRefused    this text cannot be sent as one message (a ValueError, too): change it
@@ -151,8 +153,12 @@ class CannotConnect(TcpEchoError):
             return cls("tls_untrusted", address=address, reason=cause.verify_message)
         reason = getattr(cause, "reason", None) or cause or error
         if reason == "TLSV1_ALERT_INTERNAL_ERROR":
-            return cls("tls_internal_error", address=address)
+            return ServerFull("tls_internal_error", address=address)
         return cls("tls_failed", address=address, reason=str(reason))
+
+
+class ServerFull(CannotConnect):
+    """The server has no room for us. It has said so, instead of any reply, and closed."""
 
 
 class ConnectionLost(TcpEchoError):
@@ -167,6 +173,10 @@ class TooSlow(TcpEchoError):
     """No connection, or no reply, within the time that the caller allowed."""
 
     exit_code = 4
+
+
+class ReplyTooLong(TcpEchoError):
+    """A reply that does not end. No more of it is received, so the client cannot go on."""
 
 
 class ClientBusy(TcpEchoError):

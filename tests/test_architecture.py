@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up; a room imports only from lower storeys or from its own.
 STOREYS = [
     {"texts", "dialects", "display", "addresses", "__init__"},
-    {"protocol", "proxy_protocol", "errors"},
+    {"protocol", "proxy_protocol", "errors", "nurseries"},
     {"stdio", "tls"},
     {"server", "client"},
     {"cli"},

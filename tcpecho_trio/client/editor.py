@@ -36,6 +36,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
 
 from tcpecho_trio.display import shown
+from tcpecho_trio.nurseries import open_nursery
 
 STOP_TIME = 0.5
 """Seconds that Ctrl-Z waits to be stopped. It never is in a process group that nobody could
@@ -131,21 +132,15 @@ class Editor:
             await trio.lowlevel.checkpoint()
             return self._take_pasted(prompt)
         line: str | None = None
-        failure: OSError | None = None
         self._ending, self._prompting = False, True
         try:
-            async with trio.open_nursery() as nursery:
+            async with open_nursery(OSError) as nursery:
                 nursery.start_soon(self._end_when_cancelled)
-                try:
-                    line = await trio.to_thread.run_sync(self._edit, prompt)
-                except OSError as error:
-                    failure = error  # raised below, where no nursery wraps it
+                line = await trio.to_thread.run_sync(self._edit, prompt)
                 nursery.cancel_scope.cancel()
         finally:
             self._prompting = False
             self._write_above()
-        if failure is not None:
-            raise failure
         return line
 
     def write(self, text: str) -> None:
@@ -153,7 +148,7 @@ class Editor:
         self._unwritten.append(text)
         if not self._prompting:
             self._write_above()
-        else:
+        elif len(self._unwritten) == 1:  # else the prompt has been asked, and writes all there is
             self._ask_the_prompt(lambda: run_in_terminal(self._write_above_or_fail))
 
     def resume(self) -> None:

@@ -15,7 +15,7 @@ from tcpecho_trio.client.opening import REFUSAL
 from tcpecho_trio.client.replies import GAP, Part
 from tcpecho_trio.client.terminal import Terminal
 from tcpecho_trio.display import shown
-from tcpecho_trio.errors import ConnectionLost, MessageRefused, ServerLeft, TcpEchoError
+from tcpecho_trio.errors import ConnectionLost, MessageRefused, ServerFull, ServerLeft, TcpEchoError
 from tcpecho_trio.texts import Texts
 
 MOMENT = 1.0
@@ -77,7 +77,8 @@ class Conversation:
             nursery.cancel_scope.cancel()
         if self._failure is None or isinstance(self._failure, ConnectionLost):
             self._tell_skipped()
-        if self._failure is not None and not self._leaving:
+        refused = isinstance(self._failure, ServerFull)
+        if self._failure is not None and (refused or not self._leaving):
             raise self._failure
 
     async def _talk(self) -> None:

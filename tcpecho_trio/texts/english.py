@@ -167,7 +167,7 @@ ENGLISH = Texts(
     reply_too_long=(
         "the reply does not end: more than {limit} MiB have come. Is this the right server?"
     ),
-    line_too_long="line {number} of the input is longer than {limit} MiB. Send it without --json.",
+    line_too_long="line {number} of the input is longer than {limit} MiB: shorten it.",
     lines_left_out="lines of the input that were not sent: {count}. Mend them and send them again.",
     server_full="{address} does not serve us: {reason}.",
     client_busy="two tasks use the client at once: use ask(), which takes them in turn.",

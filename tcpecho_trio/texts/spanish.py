@@ -168,7 +168,7 @@ SPANISH = Texts(
     reply_too_long=(
         "la respuesta no termina: han llegado más de {limit} MiB. ¿Es este el servidor?"
     ),
-    line_too_long="la línea {number} de la entrada pasa de {limit} MiB. Envíala sin --json.",
+    line_too_long="la línea {number} de la entrada pasa de {limit} MiB: acórtala.",
     lines_left_out=("líneas de la entrada sin enviar: {count}. Corrígelas y envíalas otra vez."),
     server_full="{address} no nos atiende: {reason}.",
     client_busy="dos tareas usan el cliente a la vez: usa ask(), que las atiende por turno.",

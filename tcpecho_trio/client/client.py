@@ -103,22 +103,23 @@ class Client:
 
     @contextmanager
     def _reply_in_time(self) -> Iterator[None]:
+        seconds = math.inf if self.timeout is None else self.timeout
         try:
-            with trio.fail_after(math.inf if self.timeout is None else self.timeout):
+            with trio.fail_after(seconds):
                 yield
         except trio.TooSlowError as error:
-            raise self.too_slow("\n".join([*self._lines, self._replies.unfinished])) from error
+            received = "\n".join([*self._lines, self._replies.unfinished])
+            raise self.too_slow(seconds, received) from error
 
-    def too_slow(self, received: str = "") -> TooSlow:
-        """The error that says that a reply took longer than the client's `timeout`.
+    def too_slow(self, seconds: float, received: str) -> TooSlow:
+        """The error that says that a reply took longer than so many seconds.
 
         Args:
-          received: what has come of it.
+          seconds: the limit.
+          received: what has come of the reply.
         """
         message = f"{'unfinished' if received else 'no'}_{self.framing}_reply"
-        return TooSlow(
-            message, address=self.address, seconds=self.timeout, text=received[:MAX_SHOWN]
-        )
+        return TooSlow(message, address=self.address, seconds=seconds, text=received[:MAX_SHOWN])
 
     async def _send_or_explain(self, text: str) -> None:
         """Send a message. If that fails, the server may have said why before it closed."""

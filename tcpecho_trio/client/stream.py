@@ -83,7 +83,7 @@ async def relay(
                     answered.set()
             await sink(b"")
         except trio.TooSlowError:
-            failures.append(client.too_slow(_text(replies.unfinished)))
+            failures.append(client.too_slow(deadline.seconds, _text(replies.unfinished)))
         except (TcpEchoError, OSError) as error:
             failures.append(error)
         sending.cancel()
@@ -142,7 +142,7 @@ class _ReplyDeadline:
     """
 
     def __init__(self, seconds: float | None) -> None:
-        self._seconds = math.inf if seconds is None else seconds
+        self.seconds = math.inf if seconds is None else seconds
         self._at = math.inf
         self._waiting: trio.CancelScope | None = None
 
@@ -155,7 +155,7 @@ class _ReplyDeadline:
 
     def restart(self) -> None:
         """The server owes the next reply from now on."""
-        self._at = trio.current_time() + self._seconds
+        self._at = trio.current_time() + self.seconds
 
     def stop(self) -> None:
         """The server owes nothing."""
@@ -174,7 +174,7 @@ class _ReplyDeadline:
         Raises:
           trio.TooSlowError: nothing did.
         """
-        if self._seconds == math.inf:  # a scope for every receive would cost what it does
+        if self.seconds == math.inf:  # a scope for every receive would cost what it does
             return await receive()
         with trio.CancelScope(deadline=self._at) as self._waiting:
             return await receive()

@@ -20,8 +20,8 @@
 
 Foreign errors (``OSError``, trio's) are translated where they enter, ``raise … from``, so
 the cause is kept. ``message`` names the line of :class:`~tcpecho_trio.texts.Texts` that
-tells a person about it, and ``details`` what goes into its braces. ``exit_code`` is what the
-program returns to its shell.
+tells a person about it, and ``details`` what goes into its braces. ``str(error)`` is for programs:
+it names no options. ``exit_code`` is what the program returns to its shell.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from typing import ClassVar
 from tcpecho_trio.addresses import format_address
 from tcpecho_trio.display import shown
 from tcpecho_trio.texts import ENGLISH, Texts
+from tcpecho_trio.texts.library import LIBRARY
 
 MODULE = "python -m tcpecho_trio"
 """How the program is called wherever this package is installed."""
@@ -52,7 +53,7 @@ class TcpEchoError(Exception):
     def __init__(self, message: str, **details: object) -> None:
         self.message = message
         self.details = details
-        super().__init__(self.localized(ENGLISH))
+        super().__init__(self._filled(LIBRARY.get(message), ENGLISH, MODULE))
 
     def localized(self, texts: Texts, program: str = MODULE) -> str:
         """One line for a person: what happened, and what to do next.
@@ -61,7 +62,11 @@ class TcpEchoError(Exception):
           texts: the person's language.
           program: how they call the program, for a hint that is a command line.
         """
-        line: str = getattr(texts, self.message)
+        return self._filled(None, texts, program)
+
+    def _filled(self, line: str | None, texts: Texts, program: str) -> str:
+        """A line with the details in its braces; by default the one of the texts."""
+        line = line or str(getattr(texts, self.message))
         details = {name: _printable(value, texts) for name, value in self.details.items()}
         return line.format(program=program, **details)
 

@@ -27,7 +27,8 @@ from tcpecho_trio.errors import (
     TooSlow,
 )
 from tcpecho_trio.server import Settings
-from tcpecho_trio.texts import LANGUAGES
+from tcpecho_trio.texts import ENGLISH, LANGUAGES
+from tcpecho_trio.texts.library import LIBRARY
 from tests.support.protocol_inputs import cuts
 from tests.support.running import running_server
 
@@ -354,16 +355,31 @@ async def test_a_name_that_can_never_be_one_is_not_tried_again() -> None:
             pass
 
 
+def test_no_error_advises_a_program_to_use_an_option() -> None:
+    details = dict.fromkeys(FIELDS, 1)
+    errors = SAYING_WHAT_TO_DO + tuple(LIBRARY)
+    for message in errors:
+        told = str(TcpEchoError(message, **details))
+        assert not re.search(r"--\w|python -m", told), told
+    for message, line in LIBRARY.items():  # a line of its own only where the console's has options
+        console = getattr(ENGLISH, message)
+        assert re.search(r"--\w|\{program\}", console)
+        assert re.search(r"[.:?] \S", line) or line.endswith("?"), line
+
+
+FIELDS = ("address", "host", "port", "path", "names", "reason", "seconds", "limit", "text", "count")
 SAYING_WHAT_TO_DO = (
     *("client_server_gone", "client_input_lost", "client_replies_lost", "connection_broke"),
-    *("connect_too_slow", "no_line_reply", "connection_refused", "unknown_host"),
+    *("connect_too_slow", "no_line_reply", "no_raw_reply", "unfinished_line_reply"),
+    *("unfinished_raw_reply", "reply_too_long", "lines_left_out", "server_full"),
+    *("connection_refused", "unknown_host"),
     *("client_busy", "client_closed", "client_cut_short"),
     *("message_with_line_feed", "message_blank", "message_without_pieces"),
 )
 
 
 def test_every_error_of_ours_has_a_line_in_both_languages_that_says_what_to_do() -> None:
-    details = dict.fromkeys(("address", "host", "port", "reason", "seconds", "limit"), 1)
+    details = dict.fromkeys(FIELDS, 1)
     for message in SAYING_WHAT_TO_DO:
         for texts in LANGUAGES.values():
             line = TcpEchoError(message, **details).localized(texts)

@@ -1,9 +1,9 @@
 """A terminal with line editing, history and completion, on prompt_toolkit.
 
-prompt_toolkit runs on asyncio, so each prompt runs in a worker thread with a loop of its
-own. Two rules keep that thread in order: it is ended only by asking its loop to end the
-prompt, and whoever started it waits for it, cancelled or not. Between two prompts the terminal
-stays quiet: what is typed early is neither echoed nor lost, the next prompt gets it.
+prompt_toolkit runs on asyncio, so each prompt runs in a worker thread with a loop of its own.
+The thread is ended only by asking its loop to end the prompt, and the task that started it waits
+for it, cancelled or not. Between two prompts the terminal does not echo; what is typed then is
+kept for the next prompt.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from tcpecho_trio.display import shown
 from tcpecho_trio.nurseries import open_nursery
 
 STOP_TIME = 0.5
-"""Seconds that Ctrl-Z waits to be stopped. It never is in a process group that nobody could
-continue (POSIX: an orphaned one); then the prompt comes back."""
+"""Seconds that Ctrl-Z waits until the process is stopped. The system does not stop a process group
+that nobody could continue (POSIX: an orphaned one); then the prompt comes back."""
 
 STYLE = Style.from_dict({"prompt": "bold ansigreen", "hint": "ansicyan"})
 
@@ -91,8 +91,8 @@ class Editor:
             input=create_input(sys.stdin),
             output=self._output,
         )
-        # SIGWINCH is the main thread's, and comes as resize(); a look twice a second would
-        # miss what happens right after an Enter.
+        # The main thread receives SIGWINCH and calls resize(). Looking at the size twice a second
+        # instead would come too late right after an Enter.
         self._session.app.terminal_size_polling_interval = None
         # PromptSession's own bottom_toolbar waits for the answer to a CPR.
         below = Window(FormattedTextControl([("class:hint", hint)]), height=1)
@@ -165,8 +165,8 @@ class Editor:
     def _take_pasted(self, prompt: str) -> str:
         """The next pasted line, shown as if it had been typed."""
         line = self._pasted.popleft()
-        told = FormattedText([("class:prompt", prompt), ("", shown(line, 10 * len(line) + 1))])
-        print_formatted_text(told, output=self._output, style=STYLE)
+        typed = FormattedText([("class:prompt", prompt), ("", shown(line, 10 * len(line) + 1))])
+        print_formatted_text(typed, output=self._output, style=STYLE)
         self._session.default_buffer.history.append_string(line)
         return line
 

@@ -246,7 +246,7 @@ ENGLISH = Texts(
     cli_timeout=(
         "Seconds for connecting, and again for each reply. [with -m: {seconds:g}; else no limit]"
     ),
-    cli_json="One JSON object a reply: sent, received, milliseconds.",
+    cli_json="One JSON object a message: sent, received, milliseconds, and error if there is one.",
     cli_connect_retry="Seconds to keep trying while the server is starting.",
     cli_version="Show the version and exit.",
     cli_help="Show this message and exit.",

@@ -250,7 +250,7 @@ SPANISH = Texts(
         "Segundos para conectar, y otra vez para cada respuesta. [con -m: {seconds:g}; si no,"
         " sin límite]"
     ),
-    cli_json="Un objeto JSON por respuesta: sent, received, milliseconds.",
+    cli_json="Un objeto JSON por mensaje: sent, received, milliseconds, y error si lo hay.",
     cli_connect_retry="Segundos que se insiste mientras el servidor arranca.",
     cli_version="Muestra la versión y termina.",
     cli_help="Muestra esta ayuda y termina.",

@@ -16,7 +16,7 @@ from trio.testing import MockClock, memory_stream_pair
 from tcpecho_trio.client import GAP, Client, ClientTls, Framing, open_client
 from tcpecho_trio.client.raw import RawClient
 from tcpecho_trio.dialects import ADMIN, ECHO, SHUTDOWN_REFUSED, STANDARD, Dialect
-from tcpecho_trio.errors import CannotConnect, ServerFull
+from tcpecho_trio.errors import CannotConnect, ConnectionLost, ServerFull
 from tests.support.old_servers import double, wait_for_end
 from tests.support.processes import at_terminal, exit_code, run, serving
 from tests.support.running import running_server
@@ -159,16 +159,21 @@ def test_text_that_comes_back_is_a_reply_when_the_server_closes_at_once() -> Non
 
 
 async def replies_to(
-    message: str, said: bytes, dialect: Dialect = STANDARD, *, raw: bool = False
+    message: str,
+    said: bytes,
+    dialect: Dialect = STANDARD,
+    *,
+    raw: bool = False,
+    closes_after: float = 10 * GAP,
 ) -> str:
-    """Ask a double that says this, and closes a second later."""
+    """Ask a double that says this, and then closes."""
     ours, theirs = memory_stream_pair()
     client: Client = (RawClient if raw else Client)(ours, dialect, "double:1")
 
     async def answer() -> None:
         await theirs.receive_some()
         await theirs.send_all(said)
-        await trio.sleep(10 * GAP)
+        await trio.sleep(closes_after)
         await theirs.send_eof()
 
     async with trio.open_nursery() as nursery:
@@ -179,9 +184,15 @@ async def replies_to(
 async def test_a_server_that_does_not_close_has_replied(autojump_clock: MockClock) -> None:
     assert await replies_to("hola", b"ERROR: what?\n") == "ERROR: what?"
     assert await replies_to("hola", b"ERROR: what?", raw=True) == "ERROR: what?"
-    refusal = f"{SHUTDOWN_REFUSED}\n"
-    assert await replies_to("DESCONEXION", refusal.encode(), ADMIN) == SHUTDOWN_REFUSED
-    assert await replies_to("ERROR: x", b"ERROR: x\n", ECHO) == "ERROR: x"
+
+
+async def test_a_refused_shutdown_and_an_echo_are_replies_even_when_the_server_closes(
+    autojump_clock: MockClock,
+) -> None:
+    refusal = f"{SHUTDOWN_REFUSED}\n".encode()
+    reply = await replies_to("DESCONEXION", refusal, ADMIN, closes_after=0)
+    assert reply == SHUTDOWN_REFUSED
+    assert await replies_to("ERROR: x", b"ERROR: x\n", ECHO, closes_after=0) == "ERROR: x"
 
 
 async def test_a_server_that_has_replied_before_is_not_full(autojump_clock: MockClock) -> None:
@@ -201,3 +212,16 @@ async def test_a_server_that_says_why_and_resets_is_full_too(autojump_clock: Moc
     await theirs.aclose()  # what is sent now breaks the connection
     with pytest.raises(ServerFull, match="full"):
         await client.ask("hola")
+
+
+async def test_a_server_that_says_why_and_breaks_the_connection_is_full_too() -> None:
+    def refuse(peer: socket.socket) -> None:
+        peer.recv(100)
+        peer.sendall(b"ERROR: full\n")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # reset
+
+    with double(refuse) as port:
+        async with open_client("127.0.0.1", port) as client:
+            with pytest.raises(ServerFull, match="full") as caught:
+                await client.ask("hola")
+            assert isinstance(caught.value.__cause__, ConnectionLost)

@@ -89,7 +89,6 @@ def build_cli(texts: Texts) -> click.Group:
     )
     @click.option(
         "--proxy-mixed-families",
-        "mixed_families",
         is_flag=True,
         help=texts.cli_proxy_mixed_families,
     )
@@ -146,6 +145,7 @@ def build_cli(texts: Texts) -> click.Group:
         tls_key: str | None,
         tls_client_ca: str | None,
         proxy_protocol: str,
+        proxy_mixed_families: bool,
         trust_proxy: tuple[Any, ...],
         fault: tuple[Any, ...],
         banner: bool,
@@ -193,6 +193,7 @@ def build_cli(texts: Texts) -> click.Group:
             dialect=DIALECTS[dialect],
             max_connections=min(max_connections, room_for_connections()),
             proxy_protocol=proxy_protocol == "required",
+            mixed_families=proxy_mixed_families,
             trusted_proxies=trust_proxy or LOOPBACK,
             faults=fault,
             banner=banner,

@@ -275,6 +275,16 @@ async def test_what_is_no_record_breaks_the_connection(
 # Handshakes
 
 
+async def test_an_end_in_the_handshake_is_called_so(
+    ends: Ends, turned: Callable[[Pair], Pair]
+) -> None:
+    first, second = turned(ends.over(*sockets()))
+    async with first, second:
+        await second.below.send_eof()
+        with pytest.raises(trio.BrokenResourceError, match=r"^EOF in the handshake$"):
+            await first.do_handshake()
+
+
 async def outcomes(*ends: TlsStream) -> list[str | None]:
     """Why each handshake failed."""
     reasons: list[str | None] = [None, None]
@@ -344,23 +354,27 @@ async def test_the_opening_is_the_first_hello_and_no_more_than_is_looked_at(mode
     assert MAX_OPENING <= len(server.opening) <= MAX_OPENING + PIECE
 
 
-# KeyUpdate (RFC 8446 §4.6.3). Python has no way to ask for one, so OpenSSL is called itself.
+# KeyUpdate (RFC 8446 §4.6.3) and renegotiation (RFC 5246 §7.4.1.1). Python has no way to ask for
+# either, so OpenSSL is called itself.
 
 
-def key_updates(stream: TlsStream, count: int) -> bytes:
-    """The records of requests for new keys, from a stream of which nothing else is on its way."""
+def called(stream: TlsStream, function: str, *arguments: int) -> int:
+    """The result of a function of OpenSSL's for the stream's connection."""
     openssl = ctypes.CDLL(importlib.import_module("_ssl").__file__)
-    try:
-        update, go_on = openssl.SSL_key_update, openssl.SSL_do_handshake
-    except AttributeError:
+    if not hasattr(openssl, function):
         pytest.skip("this Python's OpenSSL cannot be called")
     # PyObject_HEAD, a reference, and then the SSL*: Modules/_ssl.c, PySSLSocket.
     python_side: object = vars(stream.ssl_object)["_sslobj"]
     inside = id(python_side) + object.__basicsize__ + ctypes.sizeof(ctypes.c_void_p)
     connection = ctypes.c_void_p.from_address(inside)
+    return int(getattr(openssl, function)(connection, *arguments))
+
+
+def key_updates(stream: TlsStream, count: int) -> bytes:
+    """The records of requests for new keys, from a stream of which nothing else is on its way."""
     for _ in range(count):
-        assert update(connection, 1) == 1
-        go_on(connection)
+        assert called(stream, "SSL_key_update", 1) == 1
+        called(stream, "SSL_do_handshake")
     return stream.outgoing.read()
 
 
@@ -396,3 +410,32 @@ async def test_a_flood_of_requests_for_new_keys_ends_the_connection_within_a_bou
                 await first.receive_some()
             await first.aclose()
         assert first.outgoing.pending <= MAX_UNSENT + 2 * PIECE
+
+
+async def test_a_client_that_renegotiates_is_told_no_and_the_connection_ends(
+    each: dict[ssl.TLSVersion, Ends],
+) -> None:
+    async with each[ssl.TLSVersion.TLSv1_2].connected() as (server, client):
+        called(client, "SSL_clear_options", int(ssl.OP_NO_RENEGOTIATION))
+        assert called(client, "SSL_renegotiate") == 1
+        called(client, "SSL_do_handshake")
+        assert client.outgoing.pending
+        await client.below.send_all(client.outgoing.read())
+        with pytest.raises(trio.BrokenResourceError, match="no renegotiation"):
+            await server.receive_some()
+        with pytest.raises(trio.BrokenResourceError, match="NO_RENEGOTIATION"):
+            await client.receive_some()
+
+
+async def test_a_server_that_asks_for_a_renegotiation_is_not_obeyed(
+    each: dict[ssl.TLSVersion, Ends],
+) -> None:
+    async with each[ssl.TLSVersion.TLSv1_2].connected() as (server, client):
+        called(server, "SSL_clear_options", int(ssl.OP_NO_RENEGOTIATION))
+        assert called(server, "SSL_renegotiate") == 1
+        called(server, "SSL_do_handshake")
+        await server.below.send_all(server.outgoing.read())
+        server.ssl_object.write(b"hola")
+        await server.below.send_all(server.outgoing.read())
+        assert await client.receive_some() == b"hola"
+        await client.send_all(b"adios")

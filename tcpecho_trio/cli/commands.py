@@ -35,6 +35,10 @@ from tcpecho_trio.dialects import DIALECTS
 from tcpecho_trio.errors import CannotStart, LocalFailure, TcpEchoError
 from tcpecho_trio.texts import LANGUAGES, Texts
 
+MESSAGE_TIMEOUT = 10.0
+"""Seconds that ``client -m`` waits for a connection, and for each reply, unless it is told
+otherwise: what asks once, in a script or a health check, has to end."""
+
 
 def build_cli(texts: Texts) -> click.Group:
     """The whole command line in one language."""
@@ -191,6 +195,8 @@ def build_cli(texts: Texts) -> click.Group:
             )
         )
 
+    timeout_help = texts.cli_timeout.format(seconds=MESSAGE_TIMEOUT)
+
     @cli.command(help=texts.cli_about_client)
     @click.option("--host", type=Host(), default="localhost", help=texts.cli_host_client)
     @click.option("--port", type=Within(0, 65535), default=5000, help=texts.cli_port_client)
@@ -215,7 +221,7 @@ def build_cli(texts: Texts) -> click.Group:
     @click.option("--sni", type=ServerName(), metavar="NAME", help=texts.cli_sni)
     @click.option("--insecure", is_flag=True, help=texts.cli_insecure)
     @click.option("--send-proxy", type=OneOf("v1", "v2"), help=texts.cli_send_proxy)
-    @click.option("--timeout", type=Seconds(above_zero=True), help=texts.cli_timeout)
+    @click.option("--timeout", type=Seconds(above_zero=True), help=timeout_help)
     @click.option("--connect-retry", type=Seconds(), default=0.0, help=texts.cli_connect_retry)
     @click.option("--json", is_flag=True, help=texts.cli_json)
     def client(
@@ -227,6 +233,7 @@ def build_cli(texts: Texts) -> click.Group:
         tls_key: str | None,
         sni: str | None,
         insecure: bool,
+        timeout: float | None,
         json: bool,
         **rest: Any,
     ) -> None:
@@ -244,8 +251,15 @@ def build_cli(texts: Texts) -> click.Group:
             over = ClientTls(
                 ca=tls_ca, certificate=tls_cert, key=tls_key, name=sni, insecure=insecure
             )
+        if message and timeout is None:
+            timeout = MESSAGE_TIMEOUT
         options = ClientOptions(
-            dialect=DIALECTS[dialect], messages=message, tls=over, as_json=json, **rest
+            dialect=DIALECTS[dialect],
+            messages=message,
+            tls=over,
+            timeout=timeout,
+            as_json=json,
+            **rest,
         )
         _run(run_client(options, texts))
 

@@ -105,10 +105,16 @@ class Input:
 
 
 class LineReader:
-    """The lines that are typed or piped in."""
+    """The lines that are typed or piped in.
 
-    def __init__(self, source: Input) -> None:
+    Args:
+      source: where they come from.
+      limit: bytes of one line; a longer one is cut there.
+    """
+
+    def __init__(self, source: Input, *, limit: int = MAX_LINE) -> None:
         self._source = source
+        self._limit = limit
         self._buffer = b""
         self._start = 0  # of the next line in it
         self._ended = False
@@ -123,10 +129,10 @@ class LineReader:
         """
         await trio.lowlevel.checkpoint()  # also when a thousand lines came at once
         while True:
-            end = self._buffer.find(b"\n", self._start, self._start + MAX_LINE)
+            end = self._buffer.find(b"\n", self._start, self._start + self._limit)
             left = len(self._buffer) - self._start
-            if end >= 0 or self._ended or left >= MAX_LINE:
-                cut = end if end >= 0 else self._start + min(left, MAX_LINE)
+            if end >= 0 or self._ended or left >= self._limit:
+                cut = end if end >= 0 else self._start + min(left, self._limit)
                 line = self._buffer[self._start : cut]
                 self._start = cut + (end >= 0)
                 if end < 0 and not line:

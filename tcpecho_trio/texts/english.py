@@ -103,6 +103,13 @@ ENGLISH = Texts(
     client_turn="Waiting for our turn: the server is serving somebody else (Ctrl-C to leave)...",
     client_progress="Sending",
     client_skipped="Line {number} not sent: {reason}",
+    client_retrying=(
+        "Nobody answers at {address} yet; trying for {seconds:g} s (Ctrl-C to leave)..."
+    ),
+    client_more_lines=("… and {count} more line", "… and {count} more lines"),
+    client_hint_raw="(The server does not end its lines. To talk to it: --framing raw)",
+    client_hint_dialect="(The server speaks another dialect: --dialect {dialect})",
+    client_hint_case="(If that was a command, it is written like this: {word})",
     demo_server="server",
     demo_client="client",
     demo_first="1. STANDARD MESSAGE",
@@ -147,10 +154,28 @@ ENGLISH = Texts(
         "{address} does not answer within {seconds:g} s."
         " Check --host and --port, or wait longer: --timeout, --connect-retry."
     ),
-    reply_too_slow=(
+    no_line_reply=(
         "{address} does not reply within {seconds:g} s."
         " Is it serving somebody else? Wait longer: --timeout."
     ),
+    no_raw_reply=(
+        "{address} does not reply within {seconds:g} s. Is it serving somebody else, or waiting"
+        " for the end of a line? Wait longer: --timeout; or leave out --framing raw."
+    ),
+    unfinished_line_reply=(
+        "{address} did not end its reply within {seconds:g} s. What came: “{text}”."
+        " Does it know no lines? --framing raw."
+    ),
+    unfinished_raw_reply=(
+        "{address} did not end its reply within {seconds:g} s. What came: “{text}”."
+        " Wait longer: --timeout."
+    ),
+    reply_too_long=(
+        "the reply does not end: more than {limit} MiB have come. Is this the right server?"
+    ),
+    line_too_long="line {number} of the input is longer than {limit} MiB: shorten it.",
+    lines_left_out="lines of the input that were not sent: {count}. Mend them and send them again.",
+    server_full="{address} does not serve us: {reason}.",
     client_busy="two tasks use the client at once: use ask(), which takes them in turn.",
     client_closed="the client is closed: open another one with open_client().",
     client_cut_short=(
@@ -224,8 +249,10 @@ ENGLISH = Texts(
     cli_portable="Without the Linux fast path; serves the same, more slowly.",
     cli_message="Send this message, write the reply and end. Can be repeated.",
     cli_framing="A message a line, or a message a send (for old servers).",
-    cli_timeout="Seconds for connecting, and again for each reply.",
-    cli_json="One JSON object a reply: sent, received, milliseconds.",
+    cli_timeout=(
+        "Seconds for connecting, and again for each reply. [with -m: {seconds:g}; else no limit]"
+    ),
+    cli_json="One JSON object a message: sent, received, milliseconds, and error if there is one.",
     cli_connect_retry="Seconds to keep trying while the server is starting.",
     cli_version="Show the version and exit.",
     cli_help="Show this message and exit.",

@@ -111,6 +111,11 @@ class Texts:
     client_turn: str
     client_progress: str
     client_skipped: str
+    client_retrying: str
+    client_more_lines: tuple[str, str]
+    client_hint_raw: str
+    client_hint_dialect: str
+    client_hint_case: str
 
     # The demo.
     demo_server: str
@@ -143,7 +148,14 @@ class Texts:
     connection_broke: str
     local_failure: str
     connect_too_slow: str
-    reply_too_slow: str
+    no_line_reply: str
+    no_raw_reply: str
+    unfinished_line_reply: str
+    unfinished_raw_reply: str
+    reply_too_long: str
+    line_too_long: str
+    lines_left_out: str
+    server_full: str
     client_busy: str
     client_closed: str
     client_cut_short: str

@@ -102,6 +102,14 @@ SPANISH = Texts(
     client_interrupted="Interrumpido.",
     client_turn="Esperando turno: el servidor atiende ahora a otro cliente (Ctrl-C para salir)...",
     client_progress="Enviando",
+    client_retrying=(
+        "Aún no contesta nadie en {address}; se insiste durante {seconds:g} s"
+        " (Ctrl-C para salir)..."
+    ),
+    client_more_lines=("… y {count} línea más", "… y {count} líneas más"),
+    client_hint_raw="(El servidor no termina sus líneas. Para hablar con él: --framing raw)",
+    client_hint_dialect="(El servidor habla otro dialecto: --dialect {dialect})",
+    client_hint_case="(Si querías dar una orden, se escribe así: {word})",
     client_skipped="Línea {number} sin enviar: {reason}",
     demo_server="servidor",
     demo_client="cliente",
@@ -148,9 +156,27 @@ SPANISH = Texts(
         "{address} no contesta en {seconds:g} s."
         " Revisa --host y --port, o espera más: --timeout, --connect-retry."
     ),
-    reply_too_slow=(
+    no_line_reply=(
         "{address} no responde en {seconds:g} s. ¿Atiende a otro cliente? Espera más: --timeout."
     ),
+    no_raw_reply=(
+        "{address} no responde en {seconds:g} s. ¿Atiende a otro cliente, o espera el fin de una"
+        " línea? Espera más: --timeout; o quita --framing raw."
+    ),
+    unfinished_line_reply=(
+        "{address} no terminó su respuesta en {seconds:g} s. Llegó: «{text}»."
+        " ¿No sabe de líneas? --framing raw."
+    ),
+    unfinished_raw_reply=(
+        "{address} no terminó su respuesta en {seconds:g} s. Llegó: «{text}»."
+        " Espera más: --timeout."
+    ),
+    reply_too_long=(
+        "la respuesta no termina: han llegado más de {limit} MiB. ¿Es este el servidor?"
+    ),
+    line_too_long="la línea {number} de la entrada pasa de {limit} MiB: acórtala.",
+    lines_left_out=("líneas de la entrada sin enviar: {count}. Corrígelas y envíalas otra vez."),
+    server_full="{address} no nos atiende: {reason}.",
     client_busy="dos tareas usan el cliente a la vez: usa ask(), que las atiende por turno.",
     client_closed="el cliente ya está cerrado: abre otro con open_client().",
     client_cut_short=(
@@ -226,8 +252,11 @@ SPANISH = Texts(
     cli_portable="Sin la vía rápida de Linux; sirve lo mismo, más despacio.",
     cli_message="Envía este mensaje, escribe la respuesta y termina. Se puede repetir.",
     cli_framing="Un mensaje por línea, o por envío (para servidores antiguos).",
-    cli_timeout="Segundos para conectar, y otra vez para cada respuesta.",
-    cli_json="Un objeto JSON por respuesta: sent, received, milliseconds.",
+    cli_timeout=(
+        "Segundos para conectar, y otra vez para cada respuesta. [con -m: {seconds:g}; si no,"
+        " sin límite]"
+    ),
+    cli_json="Un objeto JSON por mensaje: sent, received, milliseconds, y error si lo hay.",
     cli_connect_retry="Segundos que se insiste mientras el servidor arranca.",
     cli_version="Muestra la versión y termina.",
     cli_help="Muestra esta ayuda y termina.",

@@ -291,7 +291,8 @@ async def test_an_end_without_a_close_notify_costs_no_held_reply_a_crash(
 async def test_a_reset_is_a_reset(certificates: Certificates, tls: Tls) -> None:
     async with running_server(tls=tls) as server:
         client = await connect(server, certificates)
-        await server.told.wait_for("connected")
+        await client.send_all(b"hola\n")
+        assert await read_exactly(client, 5) == b"HOLA\n"
         client.transport_stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         await client.transport_stream.aclose()
         assert await server.endings() == ["reset"]
@@ -302,6 +303,8 @@ async def test_what_is_no_tls_any_more_ends_the_connection(
 ) -> None:
     async with running_server(tls=tls) as server:
         client = await connect(server, certificates)
+        await client.send_all(b"hola\n")
+        assert await read_exactly(client, 5) == b"HOLA\n"
         await client.transport_stream.send_all(b"no record at all\n" * 10)
         assert await server.endings() == ["reset"]
         await client.transport_stream.aclose()

@@ -1,6 +1,7 @@
 """What every test shares."""
 
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,25 @@ settings.register_profile(
     "everyday", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("thorough", settings.get_profile("everyday"), max_examples=20_000)
+
+
+IMPORT_PATHS = {"PYTHONPATH", "PYTHONHOME"}
+"""Variables by which Python finds modules, this package perhaps among them: they stay."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ordinary_environment() -> Iterator[None]:
+    """The programs under test have to find the environment of a fresh machine.
+
+    A machine that sets PYTHONUNBUFFERED, for example, hides that a flush fails.
+    tests/cli/test_environment.py sets such variables on purpose.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in set(os.environ) - IMPORT_PATHS:
+            if name.startswith(("PYTHON", "LC_", "TCPECHO_")):
+                patch.delenv(name)
+        patch.setenv("LANG", "C.UTF-8")
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

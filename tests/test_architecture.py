@@ -15,8 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up; a room imports only from lower storeys or from its own.
 STOREYS = [
     {"texts", "dialects", "display", "addresses", "__init__"},
-    {"protocol", "proxy_protocol", "errors", "nurseries"},
-    {"stdio", "tls"},
+    {"protocol", "proxy_protocol", "errors"},
+    {"stdio", "tls", "nurseries"},
     {"server", "client"},
     {"cli"},
     {"__main__"},

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +27,30 @@ CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 def test_ci_runs_the_readmes_own_test_command() -> None:
     command = CONSOLE[1].strip()
     assert command.endswith("nox")
-    assert command in (ROOT / ".ci" / "run").read_text().splitlines()
+    assert command in map(str.strip, (ROOT / ".ci" / "run").read_text().splitlines())
+
+
+def test_ci_runs_it_in_an_environment_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, script in (("python3", f"env >{tmp_path}/seen; exit 9"), ("apt-get", "exit 0")):
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    given = {
+        "HOME": str(tmp_path),
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PYTHONUNBUFFERED": "1",
+        "LC_ALL": "C",
+        "CI": "1",
+        "PIP_CERT": "/a b",
+    }
+    done = subprocess.run([tmp_path / ".ci" / "run"], env=given, capture_output=True, check=False)
+    assert done.returncode == 9, done.stderr
+    seen = (tmp_path / "seen").read_text().splitlines()
+    assert {f"HOME={tmp_path}", "LANG=C.UTF-8", "PIP_CERT=/a b"} <= set(seen)
+    assert not [line for line in seen if line.startswith(("PYTHON", "LC_", "CI="))]
 
 
 def test_the_demo_prints_the_readmes_transcript() -> None:

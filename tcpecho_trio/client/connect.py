@@ -15,8 +15,9 @@ from typing import Literal
 import trio
 
 from tcpecho_trio.addresses import format_address
-from tcpecho_trio.client.tls import ClientTls, TlsStream
+from tcpecho_trio.client.tls import ClientTls
 from tcpecho_trio.errors import CannotConnect, CannotRead, TcpEchoError, TooSlow
+from tcpecho_trio.tls.stream import TlsStream
 
 FIRST_PAUSE = 0.1
 """Seconds before the second attempt. A server that is just starting needs about as long."""
@@ -129,8 +130,8 @@ async def _secured(
     """The stream that messages go over."""
     if target.tls is None or context is None:
         return stream
-    secured = TlsStream(stream, context, target.tls.name or target.host)
-    await secured.shake_hands()
+    secured = TlsStream(stream, context, name=target.tls.name or target.host)
+    await secured.do_handshake()
     return secured
 
 

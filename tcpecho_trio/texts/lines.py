@@ -37,11 +37,11 @@ class Texts:
     cutting: str
     stopped: str
     clients_served: tuple[str, str]
-    clients_cut: tuple[str, str]
+    clients_aborted: tuple[str, str]
     more_messages: str
     more_connections: str
-    untold_messages: tuple[str, str]
-    untold_connections: tuple[str, str]
+    omitted_messages: tuple[str, str]
+    omitted_connections: tuple[str, str]
     thousands: str
     lines_lost: tuple[str, str]
 
@@ -56,6 +56,10 @@ class Texts:
     closed_fault: str
     closed_aborted: str
     closed_crashed: str
+    closed_probe: str
+    closed_full: str
+    closed_proxy_header: str
+    closed_tls_handshake: str
     closed_shutdown: str
 
     # Why a PROXY header is not believed.
@@ -82,11 +86,13 @@ class Texts:
     drain_console: str
     drain_signal: str
     drain_remote: str
+    drain_program: str
 
     # The server's console.
     console_hint: str
     console_nobody: str
     console_listing: str
+    console_client: str
     console_help: str
     console_unknown: str
     console_unreadable: str

@@ -15,7 +15,16 @@ import pexpect
 import pytest
 
 from tcpecho_trio.cli.server_process import SPARE_DESCRIPTORS, room_for_connections
-from tests.support.processes import PROGRAM, ROOT, OldClient, ServerProcess, matched, run, serving
+from tests.support.processes import (
+    PATIENCE,
+    PROGRAM,
+    ROOT,
+    OldClient,
+    ServerProcess,
+    matched,
+    run,
+    serving,
+)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -207,7 +216,7 @@ def test_quiet_tells_no_messages_and_no_console_reads_no_words() -> None:
 
 def test_a_job_in_the_background_of_a_terminal_is_not_stopped() -> None:
     # An interactive shell with job control: the server must not read while in the background.
-    shell = pexpect.spawn("bash", ["--norc", "-i"], encoding="utf-8", cwd=ROOT, timeout=20)
+    shell = pexpect.spawn("bash", ["--norc", "-i"], encoding="utf-8", cwd=ROOT, timeout=PATIENCE)
     shell.sendline("PS1='$ '")
     shell.sendline(f"{' '.join(PROGRAM)} serve --port 0 &")
     shell.expect(r"activo en localhost:(\d+)")

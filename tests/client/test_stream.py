@@ -101,7 +101,7 @@ async def test_a_server_that_leaves_before_the_input_ends_is_an_error() -> None:
 
         async def drain_when_connected() -> None:
             await server.told.wait_for("connected")
-            server.lifecycle.drain("test")
+            server.lifecycle.drain()
 
         nursery.start_soon(drain_when_connected)
         with pytest.raises(ConnectionLost) as caught:

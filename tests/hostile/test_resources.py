@@ -140,13 +140,13 @@ def test_a_thousand_resets_mid_reply(server: Victim) -> None:
 
 def test_a_peer_that_says_nothing_is_let_go_at_the_idle_timeout(way: str) -> None:
     with (
-        attacked("--idle-timeout", "0.5", way=way) as server,
+        attacked("--idle-timeout", "1.5", way=way) as server,
         server.connect() as silent,
         server.connect() as talking,
     ):
         for _ in range(8):
-            talking.settimeout(0.1)
-            with pytest.raises(TimeoutError):  # a tenth of a second
+            talking.settimeout(0.2)
+            with pytest.raises(TimeoutError):  # a fifth of a second
                 talking.recv(1)
             talking.settimeout(PATIENCE)
             talking.sendall(b"hola\n")
@@ -160,12 +160,12 @@ def test_a_peer_that_says_nothing_is_let_go_at_the_idle_timeout(way: str) -> Non
 
 
 def test_what_came_while_nobody_could_look_is_no_silence(way: str) -> None:
-    with attacked("--idle-timeout", "0.3", way=way) as server, server.connect() as client:
+    with attacked("--idle-timeout", "1", way=way) as server, server.connect() as client:
         client.sendall(b"hola\n")
         assert read_exactly(client, 5) == b"HOLA\n"
         server.process.send_signal(signal.SIGSTOP)
         client.sendall(b"adios\n")
-        client.settimeout(0.5)
+        client.settimeout(1.5)
         with pytest.raises(TimeoutError):  # longer than the idle timeout
             client.recv(1)
         client.settimeout(PATIENCE)
@@ -199,15 +199,29 @@ def test_a_peer_that_sips_a_byte_now_and_then_is_cut_too(way: str) -> None:
 
 def test_a_slow_but_live_reader_is_kept(way: str) -> None:
     text = b"hola mundo\n" * 20_000
-    with attacked("--write-timeout", "1", way=way) as server, unread(server) as client:
-        sending = threading.Thread(target=client.sendall, args=(text,))
-        sending.start()
-        received, start = b"", time.monotonic()
-        while len(received) < len(text):
-            received += client.recv(2048)
-            if time.monotonic() - start < 3:
-                time.sleep(0.01)  # for three times the write timeout, 200 KB a second
-        sending.join()
+
+    def send(client: socket.socket) -> None:
+        with contextlib.suppress(ConnectionError):  # a reader that stalled is cut, and reads again
+            client.sendall(text)
+
+    with attacked("--write-timeout", "1", way=way) as server:
+        for _ in range(10):
+            with unread(server) as client:
+                sending = threading.Thread(target=send, args=(client,))
+                sending.start()
+                received = b""
+                start = last = time.monotonic()
+                longest_pause = 0.0
+                with contextlib.suppress(ConnectionError):
+                    while len(received) < len(text):
+                        received += client.recv(2048)
+                        if time.monotonic() - start < 3:
+                            time.sleep(0.01)  # for three times the write timeout, 200 KB a second
+                        now = time.monotonic()
+                        longest_pause, last = max(longest_pause, now - last), now
+                sending.join()
+            if longest_pause < 0.25:
+                break  # else a busy machine has made it a reader that stalls
         assert received == text.upper()
 
 

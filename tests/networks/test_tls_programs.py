@@ -59,7 +59,7 @@ def test_a_client_that_does_not_know_our_authority_leaves_and_the_journal_says_w
     options = ("--tls-cert", keys.server, "--tls-key", keys.server_key)
     with backend(*options, expected=REFUSED) as server:
         assert s_client(server, "-CAfile", keys.stranger, fails=True) == ""
-        assert "unknown_ca" in server.wait_for("tls_refused")["reason"].lower()
+        assert "unknown_ca" in server.wait_for("tls_refused")["error"].lower()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_certificate_that_is_demanded(
             assert reported(said)["tls"]["client"]["commonName"] == "ana"
         else:
             assert said == ""
-            assert server.wait_for("tls_refused")["reason"] == reason
+            assert server.wait_for("tls_refused")["error"] == reason
 
 
 def test_socat_speaks_tls(server: Victim, keys: Keys) -> None:
@@ -162,7 +162,7 @@ def test_a_new_certificate_is_for_newcomers_and_a_broken_one_for_nobody(
 def test_files_that_cannot_be_used_are_named_in_one_line(keys: Keys, what: str) -> None:
     certificate = keys.server if what == "another key" else keys.server_key
     done = run("serve", "--port", "0", "--tls-cert", certificate, "--tls-key", keys.next_key)
-    assert (done.returncode, done.stdout) == (1, b"")
+    assert (done.returncode, done.stdout) == (3, b"")
     (line,) = done.stderr.decode().splitlines()
     assert f"{certificate}, {keys.next_key}" in line
     assert "unknown error" not in line

@@ -86,7 +86,7 @@ MIX: list[tuple[bytes, Callable[[socket.socket], None]]] = [
 
 def connect(port: int, source: str) -> socket.socket:
     client = socket.socket()
-    client.settimeout(30)
+    client.settimeout(processes.PATIENCE)
     client.bind((source, 0))
     client.connect(("127.0.0.1", port))
     return client
@@ -130,7 +130,7 @@ def measured_server(*options: str) -> Iterator[tuple[int, Callable[[], dict[str,
         try:
             yield int(answers.readline()), measure
             questions.close()
-            assert process.wait(30) == 0
+            assert process.wait(processes.PATIENCE) == 0
         finally:
             process.kill()
 

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from tests.support.processes import PATIENCE
+
 DISCONNECT = "DESCONEXION"
 
 
@@ -57,7 +59,7 @@ class OldServer:
         with suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
-        self._thread.join(timeout=20)
+        self._thread.join(timeout=PATIENCE)
         assert not self._thread.is_alive()
 
     def _serve(self) -> None:
@@ -67,7 +69,7 @@ class OldServer:
             except OSError:
                 return
             with client:
-                client.settimeout(20)
+                client.settimeout(PATIENCE)
                 try:
                     self.endings.append(self._converse(client))
                 except ConnectionError:
@@ -75,7 +77,7 @@ class OldServer:
 
     def _converse(self, client: socket.socket) -> str:
         if self.may_greet is not None:
-            self.may_greet.wait(20)
+            self.may_greet.wait(PATIENCE)
         greeting = self.greeting.encode()
         if greeting and not self.glued:
             client.sendall(greeting)

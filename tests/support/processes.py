@@ -18,6 +18,14 @@ import pexpect
 PROGRAM = [sys.executable, "-bb", "-m", "tcpecho_trio"]
 ROOT = Path(__file__).parent.parent.parent
 
+PATIENCE = 120.0
+"""Seconds that anything may take before a test fails. It is for what hangs: the machine may be
+far too busy, and then everything takes long."""
+
+AT_ONCE = 20.0
+"""Seconds within which happens what happens "at once" or "within a second". On a busy machine a
+second is soon over; a wait that was forgotten (for a client, for a drain) would last longer."""
+
 NOT_INSTALLED = """\
 import sys
 sys.modules['prompt_toolkit'] = None  # importing it fails from here on
@@ -129,7 +137,7 @@ def run(
 def at_terminal(*arguments: str) -> Iterator[pexpect.spawn]:  # type: ignore[type-arg]
     """The program at a terminal of its own."""
     child = pexpect.spawn(
-        PROGRAM[0], [*PROGRAM[1:], *arguments], encoding="utf-8", cwd=ROOT, timeout=20
+        PROGRAM[0], [*PROGRAM[1:], *arguments], encoding="utf-8", cwd=ROOT, timeout=PATIENCE
     )
     child.delaybeforesend = None  # what is typed early waits in the terminal
     try:

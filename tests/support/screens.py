@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pexpect
 import pyte
 
-from tests.support.processes import PROGRAM, ROOT
+from tests.support.processes import PATIENCE, PROGRAM, ROOT
 
 UP, LEFT, TAB, ENTER = "\x1b[A", "\x1b[D", "\t", "\r"
 CTRL_C, CTRL_D, CTRL_U, CTRL_Z = "\x03", "\x04", "\x15", "\x1a"
@@ -29,7 +29,7 @@ class Screen:
             list(command[1:]),
             encoding="utf-8",
             cwd=ROOT,
-            timeout=20,
+            timeout=PATIENCE,
             dimensions=(24, columns),
         )
         self.child.delaybeforesend = None
@@ -62,6 +62,11 @@ class Screen:
         while text not in self.raw:
             self._read()
 
+    def see_text(self, text: str) -> None:
+        """Wait until this can be read somewhere."""
+        while text not in "\n".join(self.lines):
+            self._read()
+
     def see_prompt(self, typed: str = "", *, after: str | None = None, hint: str = HINT) -> None:
         """Wait until there is a prompt with this text, and the hint below."""
         above = [] if after is None else [after]
@@ -90,7 +95,7 @@ class Screen:
 
     def _read(self) -> None:
         try:
-            text = self.child.read_nonblocking(65536, timeout=20)
+            text = self.child.read_nonblocking(65536, timeout=PATIENCE)
         except pexpect.TIMEOUT as error:
             raise AssertionError("nothing more comes:\n" + "\n".join(self.lines)) from error
         self.raw += text

@@ -16,10 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.support.processes import PROGRAM, ROOT
-
-PATIENCE = 20.0
-"""Seconds that anything may take before a test fails: these machines are shared."""
+from tests.support.processes import AT_ONCE, PROGRAM, ROOT
+from tests.support.processes import PATIENCE as PATIENCE
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -60,7 +58,7 @@ class Victim:
         self._told = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        address = self.wait_for("listening")["address"]
+        address = self.wait_for("listening")["listener"]
         self.port = int(re.findall(r":(\d+)$", address)[0])
 
     def _read(self) -> None:
@@ -90,7 +88,7 @@ class Victim:
     def wait_for_end(self, client: socket.socket) -> str:
         """Why the server ended this client's connection."""
         peer = "{}:{}".format(*client.getsockname())
-        return str(self.wait_for("closed", lambda event: event["peer"] == peer)["reason"])
+        return str(self.wait_for("closed", lambda event: event["client"] == peer)["reason"])
 
     def encrypt(self, context: ssl.SSLContext) -> None:
         """From here on clients speak TLS."""
@@ -122,7 +120,7 @@ class Victim:
     def check(self) -> None:
         """It serves newcomers at once, and has logged nothing that a terminal would obey."""
         with self.connect() as fresh:
-            fresh.settimeout(1)
+            fresh.settimeout(AT_ONCE)
             fresh.sendall(b"sigues bien\n")
             assert read_exactly(fresh, 12) == b"SIGUES BIEN\n"
         for event in self.events():

@@ -291,7 +291,7 @@ async def test_a_reply_may_come_before_sending_has_returned() -> None:
     assert deliver is not None
 
     async def deliver_and_linger() -> None:
-        await deliver()  # type: ignore[misc]
+        await deliver()
         await trio.testing.wait_all_tasks_blocked()  # with a socket others have their turn, too
 
     ours.send_stream.send_all_hook = deliver_and_linger

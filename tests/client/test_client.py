@@ -383,9 +383,11 @@ async def test_connecting_is_tried_for_as_long_as_it_was_said(
 
     monkeypatch.setattr("trio.open_tcp_stream", connect)
     start = trio.current_time()
+    told: list[TcpEchoError] = []
     with pytest.raises(CannotConnect if trouble else TooSlow):
-        async with open_client(connect_retry=10, timeout=3):
+        async with open_client(connect_retry=10, timeout=3, on_retry=told.append):
             pass
+    assert [type(error) for error in told] == [CannotConnect if trouble else TooSlow]  # once
     assert trio.current_time() - start == pytest.approx(10, abs=3)
     assert len(attempts) == (14 if trouble else 4)
 

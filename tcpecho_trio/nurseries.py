@@ -1,4 +1,8 @@
-"""Nurseries out of which an expected error comes as itself, and not in a group."""
+"""Nurseries out of which an expected error comes as itself, and not in a group.
+
+A nursery of Trio's wraps whatever leaves it in an exception group, even a single error of one
+task. A caller that writes ``except OSError`` would then miss it.
+"""
 
 from __future__ import annotations
 

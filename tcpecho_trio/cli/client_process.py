@@ -35,6 +35,12 @@ DUMB = ("", "dumb", "unknown")
 EXTRA = ("prompt_toolkit", "platformdirs")
 """What the extra ``client`` installs, and the terminal's editor needs."""
 
+CONTINUED: signal.Signals | None = getattr(signal, "SIGCONT", None)
+RESIZED: signal.Signals | None = getattr(signal, "SIGWINCH", None)
+HUNG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""Signals that Windows does not have."""
+
+
 LINE_LIMIT = 16 * 1_048_576
 """Bytes of a line of the input that is one message: it is kept as a whole, and so is its reply."""
 
@@ -190,9 +196,9 @@ async def _converse(client: Client, texts: Texts) -> None:
     ) -> None:
         interrupted = False
         async for number in arriving:
-            if number == signal.SIGCONT:
+            if number == CONTINUED:
                 terminal.resume()
-            elif number == signal.SIGWINCH:
+            elif number == RESIZED:
                 terminal.resize()
             elif number == signal.SIGINT and not interrupted:
                 interrupted = True
@@ -202,9 +208,10 @@ async def _converse(client: Client, texts: Texts) -> None:
 
     # Not left to the system, which would leave the terminal as the editor has set it. A
     # hang-up that nohup(1) wants to be ignored still is.
-    signals = [signal.SIGINT, signal.SIGTERM, signal.SIGCONT, signal.SIGWINCH]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signals.append(signal.SIGHUP)
+    signals = [signal.SIGINT, signal.SIGTERM]
+    signals += [number for number in (CONTINUED, RESIZED) if number is not None]
+    if HUNG_UP is not None and signal.getsignal(HUNG_UP) is not signal.SIG_IGN:
+        signals.append(HUNG_UP)
     with trio.open_signal_receiver(*signals) as arriving, _terminal(client, texts) as terminal:
         conversation = Conversation(client, terminal, texts=texts)
         async with open_nursery(TcpEchoError, OSError) as nursery:
@@ -222,8 +229,8 @@ def _terminal(client: Client, texts: Texts) -> Iterator[Terminal]:
             from tcpecho_trio.client.editor import Editor
             from tcpecho_trio.client.history import FileHistory, history_file
         except ModuleNotFoundError as error:
-            if error.name is None or error.name.partition(".")[0] not in EXTRA:
-                raise
+            if error.name is None or error.name.partition(".")[0] not in (*EXTRA, "termios"):
+                raise  # only where there is no termios, on Windows, it is no mistake
         else:
             words = [word.decode() for word in client.dialect.words]
             hint = texts.client_hint_words if words else texts.client_hint

@@ -164,6 +164,8 @@ def build_cli(texts: Texts) -> click.Group:
         elif any(endpoint.scheme is Scheme.TLS for endpoint in listen):
             raise click.UsageError(texts.cli_tls_needed)
         endpoints = [*listen, *unix]
+        if any(endpoint.scheme is Scheme.UNIX for endpoint in endpoints):
+            _check_unix_sockets(texts)
         if not endpoints or _given(context, "host") or _given(context, "port"):
             scheme = Scheme.TLS if tls_files else Scheme.TCP
             endpoints.insert(0, Endpoint(scheme, host, port))
@@ -238,6 +240,9 @@ def build_cli(texts: Texts) -> click.Group:
         if (tls_cert is None) is not (tls_key is None):
             raise click.UsageError(texts.cli_tls_both)
 
+        if rest["unix"]:
+            _check_unix_sockets(texts)
+
         from tcpecho_trio.cli.client_process import ClientOptions, run_client
         from tcpecho_trio.client import ClientTls
 
@@ -281,6 +286,14 @@ def build_cli(texts: Texts) -> click.Group:
         return 0 if _run(player.demo(_say, texts)) else 1
 
     return cli
+
+
+def _check_unix_sockets(texts: Texts) -> None:
+    """Refuse Unix sockets where there are none."""
+    import socket
+
+    if not hasattr(socket, "AF_UNIX"):
+        raise click.UsageError(texts.cli_no_unix)
 
 
 def _say(line: str) -> None:

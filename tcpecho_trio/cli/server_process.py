@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -52,6 +51,10 @@ loops, and clients that are being refused."""
 
 def room_for_connections() -> int:
     """Raise the limit of descriptors as far as allowed; how many clients fit (getrlimit(2))."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return sys.maxsize
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
         hard = UNLIMITED
@@ -131,14 +134,15 @@ async def run_server(
     # From here on the process ends by itself: a signal that comes when nobody reads the
     # receiver any more is raised again as it closes, and must then find nothing to kill.
     # So is a hang-up that means a new certificate.
-    for number in (*STOPPING, *((signal.SIGHUP,) if tls is not None else ())):
+    reloading = tls is not None and hasattr(signal, "SIGHUP")
+    for number in (*STOPPING, *((signal.SIGHUP,) if reloading else ())):
         signal.signal(number, signal.SIG_IGN)
     with contextlib.ExitStack() as stack:
         arriving = stack.enter_context(trio.open_signal_receiver(*STOPPING))
         stack.enter_context(_accept_failures(events))
         stack.enter_context(_unraisable(events))
         async with open_nursery(TcpEchoError) as surroundings:
-            if tls is not None:  # else a hang-up ends the process, as everywhere
+            if tls is not None and reloading:  # else a hang-up ends the process, as everywhere
                 hang_ups = stack.enter_context(trio.open_signal_receiver(signal.SIGHUP))
                 surroundings.start_soon(obey_reloads, hang_ups, tls)
             surroundings.start_soon(output.run)

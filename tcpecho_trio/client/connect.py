@@ -5,7 +5,9 @@ while a server is starting.
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -107,6 +109,8 @@ async def _attempt(
         try:
             with trio.fail_after(math.inf if limit is None else limit):
                 if target.path:
+                    if not hasattr(socket, "AF_UNIX"):
+                        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
                     stream = await trio.open_unix_socket(target.path)
                 else:
                     stream = await trio.open_tcp_stream(target.host, target.port)
@@ -140,7 +144,7 @@ def _proxy_header(sock: trio.socket.SocketType, version: ProxyVersion) -> bytes:
     # Most clients pay for no PROXY protocol.
     from tcpecho_trio.proxy_protocol import Header, encode_v1, encode_v2
 
-    unix = sock.family == socket.AF_UNIX
+    unix = sock.family not in (socket.AF_INET, socket.AF_INET6)
     source, destination = (None, None) if unix else (sock.getsockname(), sock.getpeername())
     if version == "v1":
         return encode_v1(source, destination)

@@ -31,6 +31,7 @@ from tcpecho_trio.server.events import (
     Events,
     Listening,
     ServerStopped,
+    ShutdownDelayed,
 )
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle, Phase
@@ -83,7 +84,7 @@ async def serve(
     """
     events = Events() if events is None else events
     registry = Registry() if registry is None else registry  # an empty one is false
-    lifecycle = Lifecycle() if lifecycle is None else lifecycle
+    lifecycle = Lifecycle(settings.shutdown_delay) if lifecycle is None else lifecycle
     pump = _make_pump(settings, events)
     context = ServerContext(settings, lifecycle, registry, events, pump)
     closed_listeners = trio.Event()
@@ -96,6 +97,7 @@ async def serve(
                 try:
                     async with trio.open_nursery() as accepting:
                         scopes = accepting.cancel_scope, connections.cancel_scope
+                        server.start_soon(_end_the_delay, context)
                         server.start_soon(_drain_when_told, context, *scopes, closed_listeners)
                         server.start_soon(_abort_when_told, context, connections.cancel_scope)
                         opened = await _listen(context, tls, listeners, accepting, connections)
@@ -151,6 +153,18 @@ async def _listen(
     for name in names:
         context.events.publish(Listening(name))
     return serving
+
+
+async def _end_the_delay(context: ServerContext) -> None:
+    """Drain when the shutdown delay is over, if there is one."""
+    lifecycle = context.lifecycle
+    await lifecycle.wait_end_near()
+    if not lifecycle.draining:
+        delay = lifecycle.shutdown_delay
+        context.events.publish(ShutdownDelayed(lifecycle.reason, delay))
+        with trio.move_on_after(delay):
+            await lifecycle.wait_draining()
+        lifecycle.drain(lifecycle.reason)
 
 
 async def _drain_when_told(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tcpecho_trio.proxy_protocol import Header
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionInfo:
+class ConnectionInfo(NamedTuple):
     """Who is connected, and by which way. Events, reports and logs share this object.
+
+    A tuple, because every connection makes one.
 
     Args:
       number: which connection it is since the server started, from 1, in the order of arrival.

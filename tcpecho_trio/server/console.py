@@ -81,7 +81,10 @@ class Console:
                 number=info.number,
                 client=info.client.ljust(width),
                 since=time.strftime("%H:%M:%S", time.localtime(time.time() - age)),
-                messages=self._texts.number(stats.messages_in),
+                messages=self._number(stats.messages_in),
                 size=self._texts.number(stats.bytes_in),
             )
             self._say(f"  {line}")
+
+    def _number(self, count: int | None) -> str:
+        return "–" if count is None else self._texts.number(count)

@@ -31,7 +31,8 @@ def fields_of(event: Event) -> dict[str, Any]:
         if isinstance(value, ConnectionInfo):
             plain.update(connection_fields(value))
         elif isinstance(value, (ConnectionStats, Totals)):
-            plain.update({name: getattr(value, name) for name in COUNTERS})
+            counters = {name: getattr(value, name) for name in COUNTERS}
+            plain.update({name: n for name, n in counters.items() if n is not None})
         elif isinstance(value, BaseException):
             lines = "".join(traceback.format_exception(value)).splitlines()
             plain["traceback"] = "\n".join(map(shown, lines))

@@ -210,6 +210,15 @@ class CertificateKept(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ShutdownDelayed(Event):
+    """The end was asked for; the drain begins in so many seconds, or at the next signal."""
+
+    name: ClassVar[str] = "shutdown_delayed"
+    reason: DrainReason
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class DrainStarted(Event):
     """Nobody is accepted any more, and `clients` are still connected.
 
@@ -254,8 +263,16 @@ class Events:
         self._on_messages: tuple[tuple[Subscriber, MessageFilter | None], ...] = ()
         self.messages = False
         """Whether anybody subscribes to messages; the pump asks before it calls."""
+        self.counting = False
+        """Whether messages are counted on the connections that are opened from now on."""
 
-    def subscribe(self, subscriber: Subscriber, *, messages: MessageFilter | bool = False) -> None:
+    def subscribe(
+        self,
+        subscriber: Subscriber,
+        *,
+        messages: MessageFilter | bool = False,
+        counting: bool = False,
+    ) -> None:
         """Tell the subscriber of every event from now on.
 
         Args:
@@ -263,7 +280,10 @@ class Events:
           messages: whether it also wants :class:`MessagesReceived` and :class:`RepliesSent`: all
             of them (True), or those for which a filter says so. The filter is asked about what is
             received; the replies follow their messages.
+          counting: whether it looks at the counters of messages. They are also counted for
+            whoever wants messages.
         """
+        self.counting = self.counting or counting or messages is not False
         self._subscribers += (subscriber,)
         if messages is not False:
             wanted = None if messages is True else messages

@@ -46,14 +46,15 @@ class ProxyHeaderStage:
             return Rejection(CloseReason.PROBE, ConnectionProbed(accepted.info))
         if isinstance(header, Rejection):
             return header
-        client, trusted = accepted.info.client, accepted.trusted
+        client, trusted, host = accepted.info.client, accepted.trusted, accepted.host
         if header.source is not None:
             client, on_its_machine = _client(header)
             trusted = trusted and on_its_machine  # the proxy's loopback may not be ours
+            host = str(header.source[0]) if isinstance(header.source, tuple) else ""
         elif header.command is Command.PROXY:
-            trusted = False  # the proxy does not know whom it speaks for
-        info = replace(accepted.info, client=client, header=header)
-        return replace(accepted, info=info, trusted=trusted)
+            trusted, host = False, ""  # the proxy does not know whom it speaks for
+        info = accepted.info._replace(client=client, header=header)
+        return replace(accepted, info=info, trusted=trusted, host=host)
 
     async def _read(self, accepted: AcceptedConnection) -> Header | Rejection | None:
         """The header; None if they left without a word."""

@@ -169,13 +169,14 @@ class Pump:
                     held = client.protocol.holds
                 else:
                     held = False
-                    # stats.received(), written out: a call would cost as much as the rest of it.
-                    messages = data.count(b"\n")
+                    # stats.received() and answered(), written out: a call takes 60 ns.
                     stats.bytes_in += len(data)
-                    stats.messages_in += messages
-                    if stats.read_sizes is not None:
-                        stats.read_sizes.add(len(data))
+                    if stats.messages_in is not None:
+                        stats.messages_in += data.count(b"\n")
+                        if stats.read_sizes is not None:
+                            stats.read_sizes.add(len(data))
                     if telling:
+                        messages = data.count(b"\n")
                         client.watched = events.received(client.info, data, messages)
                 try:
                     sent = write(fd, reply)
@@ -185,10 +186,10 @@ class Pump:
                     self._hand_off(fd, Handoff((reply,), sent))
                     continue
                 stats.bytes_out += sent
-                before = stats.messages_out
-                stats.messages_out = stats.messages_in - held
-                if telling and client.watched:
-                    events.replied(client.info, reply, stats.messages_out - before)
+                if stats.messages_in is not None:
+                    answered = stats.answered(held)
+                    if telling and client.watched:
+                        events.replied(client.info, reply, answered)
             except OSError as error:
                 self._fail(fd, _broken(error))
             except Exception as error:  # noqa: BLE001  our bug: it may cost this client only

@@ -33,5 +33,5 @@ class TlsStage:
             event = TlsHandshakeFailed(accepted.info, str(error))
             told = isinstance(error, HandshakeFailed) and error.told  # a reset would undo it
             return Rejection(CloseReason.TLS_HANDSHAKE, event, linger=told)
-        info = replace(accepted.info, tls=stream.described())
+        info = accepted.info._replace(tls=stream.described())
         return replace(accepted, stream=stream, info=info)

@@ -33,8 +33,11 @@ def listening_at(path: str, mode: int | None) -> Iterator[trio.SocketListener]:
 
     Raises:
       OSError: EADDRINUSE if somebody listens there or is just beginning to, or if what is there
-        is no socket; else from bind(2), chmod(2) or rename(2).
+        is no socket; EAFNOSUPPORT if this system has no Unix sockets; else from bind(2), chmod(2)
+        or rename(2).
     """
+    if not hasattr(socket, "AF_UNIX"):
+        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT), path)
     new = f"{path}.{os.getpid()}"
     with contextlib.ExitStack() as undo:
         with _locked(path):

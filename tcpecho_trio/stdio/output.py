@@ -7,8 +7,8 @@ that shares it. A thread for each piece would do, and costs more than the writin
 - a **pipe** is opened once more, non-blocking (:mod:`tcpecho_trio.stdio.reopen`);
 - a **socket** is asked for it with each piece (MSG_DONTWAIT, send(2));
 - a **file** or ``/dev/null`` is always ready, as far as the system can say: it is simply written;
-- **anything else** (a terminal; a pipe of another user's, which may not be opened) gets its
-  thread.
+- **anything else** (a terminal; a pipe of another user's, which may not be opened; everything on
+  Windows but files) gets its thread.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Output:
         self._socket: socket.socket | None = None
         found = os.fstat(fd)
         self._ready = stat.S_ISREG(found.st_mode) or _always_ready(found)
-        if stat.S_ISSOCK(found.st_mode):
+        if stat.S_ISSOCK(found.st_mode) and hasattr(socket, "MSG_DONTWAIT"):
             self._socket = socket.socket(fileno=os.dup(fd))
         elif stat.S_ISFIFO(found.st_mode):
             # Not possible where nobody reads it any more, which the write itself shall say.

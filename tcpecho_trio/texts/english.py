@@ -274,6 +274,7 @@ ENGLISH = Texts(
     cli_bad_flag="{name}: 1 or 0 is expected.",
     cli_banner_alone="--banner needs --dialect inspect.",
     cli_trust_alone="--trust-proxy needs --proxy-protocol required.",
+    cli_no_unix="This system has no Unix sockets. Use --host and --port.",
     expects_whole="a whole number",
     expects_within="a whole number from {type.min} to {type.max}",
     expects_at_least="a whole number, {type.min} or more",

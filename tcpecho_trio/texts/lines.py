@@ -236,6 +236,7 @@ class Texts:
     cli_bad_flag: str
     cli_banner_alone: str
     cli_trust_alone: str
+    cli_no_unix: str
 
     # What an option takes: the end of cli_bad_value.
     expects_whole: str

@@ -278,6 +278,7 @@ SPANISH = Texts(
     cli_bad_flag="{name}: se espera 1 o 0.",
     cli_banner_alone="--banner necesita --dialect inspect.",
     cli_trust_alone="--trust-proxy necesita --proxy-protocol required.",
+    cli_no_unix="Este sistema no tiene sockets Unix. Usa --host y --port.",
     expects_whole="un número entero",
     expects_within="un número entero de {type.min} a {type.max}",
     expects_at_least="un número entero, {type.min} o más",

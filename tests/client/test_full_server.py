@@ -178,7 +178,8 @@ async def replies_to(
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(answer)
-        return await client.ask(message)
+        reply = await client.ask(message)
+    return reply
 
 
 async def test_a_server_that_does_not_close_has_replied(autojump_clock: MockClock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 
 import pytest
@@ -185,6 +186,8 @@ def test_both_languages_fill_in_the_same_names() -> None:
 
     for field in fields(Texts):
         spanish, english = getattr(SPANISH, field.name), getattr(ENGLISH, field.name)
+        if isinstance(spanish, Mapping):
+            continue  # what the system's own words are called; English has them already
         if isinstance(spanish, str):
             spanish, english = (spanish,), (english,)
         for one, other in zip(spanish, english, strict=True):

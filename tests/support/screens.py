@@ -57,14 +57,14 @@ class Screen:
         while self.lines[-len(lines) :] != list(lines):
             self._read()
 
-    def see_somewhere(self, text: str) -> None:
-        """Wait until this was written to the terminal, wherever it stands now."""
-        while text not in self.raw:
-            self._read()
-
     def see_text(self, text: str) -> None:
         """Wait until this can be read somewhere."""
         while text not in "\n".join(self.lines):
+            self._read()
+
+    def see_somewhere(self, text: str) -> None:
+        """Wait until this was written to the terminal, wherever it stands now."""
+        while text not in self.raw:
             self._read()
 
     def see_prompt(self, typed: str = "", *, after: str | None = None, hint: str = HINT) -> None:

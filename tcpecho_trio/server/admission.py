@@ -110,7 +110,9 @@ class Admission:
         refusals = settings.wire_errors
         if endpoint.proxy:
             speaks_first = bool(endpoint.dialect.greeting) or settings.banner
-            stages.append(ProxyHeaderStage(settings.trusted_proxies, speaks_first))
+            stages.append(
+                ProxyHeaderStage(settings.trusted_proxies, speaks_first, settings.mixed_families)
+            )
         if settings.max_connections_per_address:
             reply = refusals.address_limit.encode() if endpoint.tls is None else NO_ROOM
             most = settings.max_connections_per_address

@@ -34,12 +34,12 @@ PORT_ATTEMPTS = 16
 """How often a free port is looked for: another program may take it before we listen on it
 again, or it may be taken on only one of the host's addresses."""
 
-# An address that getaddrinfo(3) knows and this machine does not have: ``::1`` in /etc/hosts
-# where IPv6 is switched off, as containers like it.
-EVERYWHERE = ("0.0.0.0", "::")
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  only where the user asks for it
 """All addresses of this machine, each family on a socket of its own: Linux lets one IPv6 socket
 take IPv4 clients, too, but other systems do not, and Trio never does."""
 
+# An address that getaddrinfo(3) knows and this machine does not have: ``::1`` in /etc/hosts
+# where IPv6 is switched off, as containers like it.
 _ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 

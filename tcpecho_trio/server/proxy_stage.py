@@ -32,10 +32,12 @@ class ProxyHeaderStage:
     Args:
       trusted: from whom a header is believed. A peer on a Unix socket always is.
       speaks_first: whether clients wait for us to begin: then a probe hears that, too.
+      mixed_families: whether a header of version 1 may name addresses of two families.
     """
 
     trusted: Iterable[IPv4Network | IPv6Network]
     speaks_first: bool
+    mixed_families: bool = False
 
     async def __call__(self, accepted: AcceptedConnection) -> Outcome:
         """Read the header; from then on the client is who it says."""
@@ -59,7 +61,7 @@ class ProxyHeaderStage:
     async def _read(self, accepted: AcceptedConnection) -> Header | Rejection | None:
         """The header; None if they left without a word."""
         sock = accepted.socket.socket
-        reader = HeaderReader()
+        reader = HeaderReader(mixed_families=self.mixed_families)
         with trio.move_on_after(HEADER_TIME):
             try:
                 while reader.header is None:

@@ -57,6 +57,8 @@ class Settings:
       listen: where to listen instead of `host` and `port`.
       unix_mode: permissions of the Unix sockets' files; None leaves them to the umask.
       proxy_protocol: whether every connection has to begin with a PROXY header.
+      mixed_families: whether a PROXY header of version 1 may name addresses of two families, as
+        nginx writes it when its realip module has changed one of them.
       trusted_proxies: from whom a PROXY header is believed; nobody else gets in then. Whoever
         comes over a Unix socket is trusted.
       faults: what some connections are made to suffer, for testing what others do then.
@@ -84,6 +86,7 @@ class Settings:
     listen: tuple[Endpoint, ...] = ()
     unix_mode: int | None = None
     proxy_protocol: bool = False
+    mixed_families: bool = False
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK
     faults: tuple[Fault, ...] = ()
     fault_seed: int | None = None

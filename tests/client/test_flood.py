@@ -136,6 +136,16 @@ async def test_receiving_lines_that_are_there_lets_other_tasks_run() -> None:
     assert order == ["other", "received"]
 
 
+def test_however_long_nothing_came_no_more_is_shown_at_once() -> None:
+    allowance = LineAllowance()
+    assert allowance.take(1.0)
+    taken = [allowance.take(3600.0) for _ in range(2 * LINES_AT_ONCE)]
+    assert taken.count(True) == LINES_AT_ONCE
+    assert allowance.renew(3601.0) == allowance.skipped + LINES_AT_ONCE
+    taken = [allowance.take(3601.0) for _ in range(2 * LINES_AT_ONCE)]
+    assert taken.count(True) == LINES_A_SECOND
+
+
 @given(pauses=st.lists(st.floats(0, 3), max_size=300), burst=st.integers(1, 2000))
 def test_never_more_lines_than_anybody_could_read(pauses: list[float], burst: int) -> None:
     allowance = LineAllowance()

@@ -176,9 +176,11 @@ async def replies_to(
         await trio.sleep(closes_after)
         await theirs.send_eof()
 
+    replies: list[str] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(answer)
-        return await client.ask(message)
+        replies.append(await client.ask(message))
+    return replies[0]
 
 
 async def test_a_server_that_does_not_close_has_replied(autojump_clock: MockClock) -> None:

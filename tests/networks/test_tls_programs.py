@@ -162,7 +162,7 @@ def test_a_new_certificate_is_for_newcomers_and_a_broken_one_for_nobody(
 def test_files_that_cannot_be_used_are_named_in_one_line(keys: Keys, what: str) -> None:
     certificate = keys.server if what == "another key" else keys.server_key
     done = run("serve", "--port", "0", "--tls-cert", certificate, "--tls-key", keys.next_key)
-    assert (done.returncode, done.stdout) == (1, b"")
+    assert (done.returncode, done.stdout) == (3, b"")
     (line,) = done.stderr.decode().splitlines()
     assert f"{certificate}, {keys.next_key}" in line
     assert "unknown error" not in line

@@ -63,7 +63,7 @@ def test_a_stale_socket_is_replaced_and_a_live_one_is_not(tmp_path: Path) -> Non
     stale(path)
     with backend("--unix", str(path)):
         second = run("serve", "--unix", str(path))
-        assert (second.returncode, second.stdout) == (1, b"")
+        assert (second.returncode, second.stdout) == (3, b"")
         (line,) = second.stderr.decode().splitlines()
         assert str(path) in line
         assert "--unix" in line
@@ -79,7 +79,7 @@ def test_what_is_no_socket_is_left_alone(tmp_path: Path, what: str) -> None:
     else:
         path.mkdir()
     done = run("serve", "--unix", str(path))
-    assert (done.returncode, done.stdout) == (1, b"")
+    assert (done.returncode, done.stdout) == (3, b"")
     (line,) = done.stderr.decode().splitlines()
     assert str(path) in line
     assert path.is_dir() or path.read_text() == "precious"

@@ -111,7 +111,7 @@ ENGLISH = Texts(
         "not allowed to listen on {address}. Choose a port from 1024 up: --port {other}."
     ),
     cannot_listen="cannot listen on {address}: {reason}. Check --host and --port.",
-    cannot_start="cannot start: {reason}. Free some descriptors (ulimit -n) or memory.",
+    cannot_start="cannot start: {reason}. Free some descriptors (ulimit -n), processes or memory.",
     path_taken="somebody listens at {path} already, or it is no socket. Choose another: --unix.",
     cannot_listen_at_path="cannot listen at {path}: {reason}. Check --unix.",
     cannot_read="cannot use {files}: {reason}. Check the PEM files.",

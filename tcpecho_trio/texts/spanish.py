@@ -112,7 +112,9 @@ SPANISH = Texts(
         " Elige un puerto a partir de 1024: --port {other}."
     ),
     cannot_listen="no se puede escuchar en {address}: {reason}. Revisa --host y --port.",
-    cannot_start="no se puede empezar: {reason}. Libera descriptores (ulimit -n) o memoria.",
+    cannot_start=(
+        "no se puede empezar: {reason}. Libera descriptores (ulimit -n), procesos o memoria."
+    ),
     path_taken="en {path} ya escucha otro, o no es un socket. Elige otra ruta: --unix.",
     cannot_listen_at_path="no se puede escuchar en {path}: {reason}. Revisa --unix.",
     cannot_read="no se puede usar {files}: {reason}. Revisa los archivos PEM.",

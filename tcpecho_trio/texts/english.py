@@ -225,6 +225,7 @@ ENGLISH = Texts(
     cli_help="Show this message and exit.",
     cli_usage="Usage: ",
     cli_options="Options",
+    cli_metavars={"INTEGER": "NUMBER", "INTEGER RANGE": "NUMBER"},
     cli_options_metavar="[OPTIONS]",
     cli_commands_metavar="COMMAND [OPTIONS]...",
     cli_default="[default: ",

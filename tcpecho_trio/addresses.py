@@ -15,8 +15,8 @@ Address = tuple[Any, ...]
 def format_address(address: Address) -> str:
     """``host:port``, with brackets around an IPv6 host."""
     host, port = str(address[0]), address[1]
-    if host.startswith("::ffff:") and "." in host:
-        host = host.removeprefix("::ffff:")
+    if host.startswith("::ffff:") and ":" not in (mapped := host.removeprefix("::ffff:")):
+        host = mapped
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -7,9 +7,11 @@
     ├── CannotRead        a certificate or key cannot be used: check the file
     ├── CannotListen      the server could not open its port: choose another one
     ├── CannotConnect     nobody answers there: start the server, check host and port
+    │   └── ServerFull    the server answers, and has no room for us: try again later
     ├── ConnectionLost    the conversation broke: connect again
     │   └── ServerLeft    the server closed it, and something was still due: look at its console
     ├── TooSlow           no connection, or no reply, in the time allowed: allow more
+    ├── ReplyTooLong      a reply that does not end: is this the right server?
     ├── ClientBusy        two tasks sent, or listened, at once: use ask(), which takes turns
     ├── ClientClosed      it was closed, or a cancelled send cut a message: open another one
     ├── MessageRefused    this text cannot be sent as one message (a ValueError, too): change it
@@ -18,8 +20,8 @@
 
 Foreign errors (``OSError``, trio's) are translated where they enter, ``raise … from``, so
 the cause is kept. ``message`` names the line of :class:`~tcpecho_trio.texts.Texts` that
-tells a person about it, and ``details`` what goes into its braces. ``exit_code`` is what the
-program returns to its shell.
+tells a person about it, and ``details`` what goes into its braces. ``str(error)`` is for programs:
+it names no options. ``exit_code`` is what the program returns to its shell.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from typing import ClassVar
 from tcpecho_trio.addresses import format_address
 from tcpecho_trio.display import shown
 from tcpecho_trio.texts import ENGLISH, Texts
+from tcpecho_trio.texts.library import LIBRARY
 
 MODULE = "python -m tcpecho_trio"
 """How the program is called wherever this package is installed."""
@@ -50,7 +53,7 @@ class TcpEchoError(Exception):
     def __init__(self, message: str, **details: object) -> None:
         self.message = message
         self.details = details
-        super().__init__(self.localized(ENGLISH))
+        super().__init__(self._filled(LIBRARY.get(message), ENGLISH, MODULE))
 
     def localized(self, texts: Texts, program: str = MODULE) -> str:
         """One line for a person: what happened, and what to do next.
@@ -59,7 +62,11 @@ class TcpEchoError(Exception):
           texts: the person's language.
           program: how they call the program, for a hint that is a command line.
         """
-        line: str = getattr(texts, self.message)
+        return self._filled(None, texts, program)
+
+    def _filled(self, line: str | None, texts: Texts, program: str) -> str:
+        """A line with the details in its braces; by default the one of the texts."""
+        line = line or str(getattr(texts, self.message))
         details = {name: _printable(value, texts) for name, value in self.details.items()}
         return line.format(program=program, **details)
 
@@ -151,8 +158,12 @@ class CannotConnect(TcpEchoError):
             return cls("tls_untrusted", address=address, reason=cause.verify_message)
         reason = getattr(cause, "reason", None) or cause or error
         if reason == "TLSV1_ALERT_INTERNAL_ERROR":
-            return cls("tls_internal_error", address=address)
+            return ServerFull("tls_internal_error", address=address)
         return cls("tls_failed", address=address, reason=str(reason))
+
+
+class ServerFull(CannotConnect):
+    """The server has no room for us. It has said so, instead of any reply, and closed."""
 
 
 class ConnectionLost(TcpEchoError):
@@ -167,6 +178,10 @@ class TooSlow(TcpEchoError):
     """No connection, or no reply, within the time that the caller allowed."""
 
     exit_code = 4
+
+
+class ReplyTooLong(TcpEchoError):
+    """A reply that does not end. No more of it is received, so the client cannot go on."""
 
 
 class ClientBusy(TcpEchoError):

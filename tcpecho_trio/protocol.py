@@ -125,19 +125,23 @@ class Protocol:
 
     __slots__ = (
         "_burst",
-        "_dialect",
         "_head",
         "_held",
         "_marks",
+        "_open",
         "_opening",
         "_settled",
         "_steady",
+        "begun",
+        "dialect",
         "state",
     )
 
     def __init__(self, dialect: Dialect) -> None:
         self.state = State.UNDECIDED
-        self._dialect = dialect
+        self.begun = 0
+        """How many messages began in the chunk that :meth:`receive_data` took last."""
+        self.dialect = dialect
         self._marks = dialect.marks
         # Bytes received and not yet answered. Never holds an LF.
         self._held = b""
@@ -150,6 +154,8 @@ class Protocol:
         self._burst = False
         # The end of the first line as far as it has come; None once nobody asks for it.
         self._opening: bytes | None = b"" if dialect.guarded else None
+        # Whether a line client's last line lacks its LF so far.
+        self._open = False
         # A line client between two lines, with text to be upper-cased: the fast path.
         self._steady = False
 
@@ -158,10 +164,18 @@ class Protocol:
         """Whether :meth:`receive_quiet` is due if nothing arrives for a quiet period."""
         return self.state is State.UNDECIDED and len(self._held) > self._settled
 
+    @property
+    def holds(self) -> bool:
+        """Whether the message that began last is still without an answer, or without all of it."""
+        return bool(self._held)
+
     def receive_data(self, data: bytes) -> tuple[Output, ...]:
         """Take a chunk as the network cut it; an empty one is no input at all."""
         reply = self.receive_plain(data)
-        return self._receive_any(data) if reply is None else (reply,)
+        if reply is None:
+            return self._receive_any(data)
+        self.begun = data.count(b"\n")
+        return (reply,)
 
     def receive_plain(self, data: bytes) -> bytes | None:
         """Take a chunk if it is a plain one: whole lines of text from a line client.
@@ -169,6 +183,7 @@ class Protocol:
         Returns the reply, or None if the chunk has to go through :meth:`receive_data`; then
         nothing has changed. The hot path: lines that do not even contain a word cannot be
         commands and leave the machine as it was, so they are answered without looking closer.
+        Each LF in a plain chunk is the end of a message that began in it.
         """
         if self._steady and data[-1:] == b"\n":
             for mark, word in self._marks:  # dialect.mentions_word(data), without the call
@@ -183,15 +198,18 @@ class Protocol:
 
     def _receive_any(self, data: bytes) -> tuple[Output, ...]:
         """Do what :meth:`receive_data` promises, for every chunk in every state."""
+        self.begun = 0
         if self.state is State.FINISHED or not data:
             return ()
         if self._opening is not None and (place_and_foreign := self._foreign_in(data)):
             place, foreign = place_and_foreign
             return self._finish([*self._receive_any(data[:place]), foreign])
-        dialect, head, held, settled = self._dialect, self._head, self._held, self._settled
+        dialect, head, held, settled = self.dialect, self._head, self._held, self._settled
+        continues = self._open or self.awaits_quiet
         if not (dialect.upper or dialect.words):  # nothing to recognise, nothing to change
             if 10 in data:
                 self.state = State.LINES
+            self._count_begun(data, continues)
             return (data,)
         if self.state is State.UNDECIDED and len(held) == settled:
             self._burst = True
@@ -210,6 +228,7 @@ class Protocol:
                     crlf = (head + raw[:end]).endswith(b"\r")
                     outputs.append(Request(command, b"\r\n" if crlf else b"\n"))
                     if command.disconnects:
+                        self._count_begun(raw[:done], continues)
                         return self._finish(outputs)
             head, line = b"", end + 1
             # The lines that lie whole in this chunk.
@@ -219,8 +238,10 @@ class Protocol:
                     done, command = found.end(), dialect.words[found[1]]
                     outputs.append(Request(command, b"\r\n" if found[2][-1:] == b"\r" else b"\n"))
                     if command.disconnects:
+                        self._count_begun(raw[:done], continues)
                         return self._finish(outputs)
             line = raw.rfind(b"\n") + 1
+        self._count_begun(raw, continues)
         # What is left is the start of a line; keep the candidates that still live.
         if head is not None and not self._may_become(head, raw, line):
             head = None
@@ -238,6 +259,19 @@ class Protocol:
             self.state is State.LINES and not self._held and head == b"" and dialect.upper
         )
         return tuple(outputs)
+
+    def _count_begun(self, text: bytes, continues: bool) -> None:
+        """Count the messages that began in a chunk.
+
+        Args:
+          text: the chunk, with what was held before it.
+          continues: whether it goes on with a message that has begun.
+        """
+        if self.state is State.UNDECIDED:  # a message is what one send() brings
+            self.begun = int(not continues)
+        else:
+            self._open = not text.endswith(b"\n")
+            self.begun = text.count(b"\n") + self._open - continues
 
     def receive_quiet(self) -> tuple[Output, ...]:
         """Nothing more came for a quiet period: an unframed message is complete."""
@@ -261,7 +295,7 @@ class Protocol:
         """Ask for the command that the burst is, if it is one; then all starts afresh."""
         if not self._burst:
             return False
-        command = self._dialect.command_in(self._held[self._settled :])
+        command = self.dialect.command_in(self._held[self._settled :])
         if command is None:
             return False
         self._answer(self._held[: self._settled], outputs)
@@ -287,9 +321,9 @@ class Protocol:
 
     def _may_become(self, head: bytes, raw: bytes, start: int) -> bool:
         """Whether head + raw[start:] can still become a command (never slices a long one)."""
-        if len(head) + len(raw) - start > self._dialect.longest:
+        if len(head) + len(raw) - start > self.dialect.longest:
             return False
-        return self._dialect.may_become_command(head + raw[start:])
+        return self.dialect.may_become_command(head + raw[start:])
 
     def _answer(self, text: bytes, outputs: list[Output], *, final: bool = True) -> int:
         """Append the reply to `text`; return how many of its bytes that answers.
@@ -298,7 +332,7 @@ class Protocol:
         """
         if not text:
             return 0
-        if not self._dialect.upper:
+        if not self.dialect.upper:
             outputs.append(text)
             return len(text)
         if text.isascii():

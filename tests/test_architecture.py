@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 STOREYS = [
     {"texts", "dialects", "display", "addresses", "__init__"},
     {"protocol", "proxy_protocol", "errors"},
-    {"stdio", "tls"},
+    {"stdio", "tls", "nurseries"},
     {"server", "client"},
     {"cli"},
     {"__main__"},

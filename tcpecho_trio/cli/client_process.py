@@ -5,23 +5,26 @@ The client's parts know nothing of signals and descriptors; here they are handed
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import click
 import trio
 
+from tcpecho_trio.cli.progress import ProgressBar, terminal_columns
 from tcpecho_trio.client import Client, ClientTls, Framing, open_client
 from tcpecho_trio.client.connect import ProxyVersion
 from tcpecho_trio.client.stream import Sink, TerminalSink, relay
 from tcpecho_trio.client.terminal import PlainTerminal, Terminal
 from tcpecho_trio.dialects import STANDARD, Dialect
 from tcpecho_trio.errors import LocalFailure, MessageRefused, TcpEchoError
+from tcpecho_trio.nurseries import open_nursery
 from tcpecho_trio.stdio.input import Input, LineReader
 from tcpecho_trio.stdio.output import Output
 from tcpecho_trio.texts import Texts
@@ -32,8 +35,14 @@ DUMB = ("", "dumb", "unknown")
 EXTRA = ("prompt_toolkit", "platformdirs")
 """What the extra ``client`` installs, and the terminal's editor needs."""
 
-PROGRESS_STEPS = 200
-"""How often the bar is drawn anew at most: twice for each hundredth."""
+CONTINUED: signal.Signals | None = getattr(signal, "SIGCONT", None)
+RESIZED: signal.Signals | None = getattr(signal, "SIGWINCH", None)
+HUNG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""Signals that Windows does not have."""
+
+
+LINE_LIMIT = 16 * 1_048_576
+"""Bytes of a line of the input that is one message: it is kept as a whole, and so is its reply."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +53,7 @@ class ClientOptions:
       host, port, dialect, framing, unix, tls, send_proxy, timeout, connect_retry: as for
         :func:`~tcpecho_trio.client.open_client`.
       messages: to be sent instead of standard input.
-      as_json: replies are told as JSON, one object a line.
+      as_json: replies are written as JSON, one object a line.
     """
 
     host: str = "localhost"
@@ -61,7 +70,7 @@ class ClientOptions:
 
 
 async def run_client(options: ClientOptions, texts: Texts) -> None:
-    """Send the messages; without any, talk to the person at the terminal, or be a pipe.
+    """Send the messages; without any, talk with the person at the terminal, or be a pipe.
 
     Raises:
       MessageRefused: one of the messages cannot be sent; then none is.
@@ -73,6 +82,12 @@ async def run_client(options: ClientOptions, texts: Texts) -> None:
 
         for message in options.messages:
             check(message, options.dialect)
+
+    def on_retry(error: TcpEchoError) -> None:
+        address = error.details.get("address", options.unix or options.host)
+        waiting = texts.client_retrying.format(address=address, seconds=options.connect_retry)
+        click.echo(waiting, err=True)
+
     async with open_client(
         options.host,
         options.port,
@@ -83,6 +98,7 @@ async def run_client(options: ClientOptions, texts: Texts) -> None:
         send_proxy=options.send_proxy,
         timeout=options.timeout,
         connect_retry=options.connect_retry,
+        on_retry=on_retry if os.isatty(2) else None,
         on_waiting=lambda: click.echo(texts.client_turn, err=True),
     ) as client:
         try:
@@ -111,7 +127,7 @@ async def _relay(client: Client, options: ClientOptions, texts: Texts) -> None:
 
     with standard_output() as sink:
         if options.messages:
-            await relay(client, next_message, sink, patience=options.timeout)
+            await relay(client, next_message, sink, reply_timeout=options.timeout)
             return
         with Input(0) as piped, progress(texts) as moved:
 
@@ -120,19 +136,14 @@ async def _relay(client: Client, options: ClientOptions, texts: Texts) -> None:
                 moved(len(data))
                 return data
 
-            await relay(client, next_chunk, sink, patience=options.timeout)
+            await relay(client, next_chunk, sink, reply_timeout=options.timeout)
 
 
 async def _ask_each(client: Client, options: ClientOptions, texts: Texts) -> None:
     """Each message or line of standard input to the server, one at a time."""
     from tcpecho_trio.client import script
 
-    told = script.as_json if options.as_json else script.as_line
-
-    def refused(number: int, error: MessageRefused) -> None:
-        skipped = texts.client_skipped.format(number=number, reason=error.localized(texts))
-        click.echo(skipped, err=True)
-
+    write = script.as_json if options.as_json else script.as_line
     waiting = list(options.messages)
 
     async def next_message() -> str | None:
@@ -141,58 +152,72 @@ async def _ask_each(client: Client, options: ClientOptions, texts: Texts) -> Non
 
     with standard_output() as sink:
 
-        async def tell(sent: str, received: str, milliseconds: float) -> None:
-            await sink(told(sent, received, milliseconds))
+        async def report(result: script.Result) -> None:
+            if isinstance(result.error, MessageRefused):
+                reason = result.error.localized(texts)
+                skipped = texts.client_skipped.format(number=result.number, reason=reason)
+                click.echo(skipped, err=True)
+            if line := write(result):
+                await sink(line)
 
         if waiting:
-            await script.ask_each(client, next_message, tell, refused)
+            await script.ask_each(client, next_message, report)
         else:
             with Input(0) as piped:
-                await script.ask_each(client, LineReader(piped).read_line, tell, refused)
+                await script.ask_each(client, _whole_lines(piped), report)
+
+
+def _whole_lines(piped: Input) -> Callable[[], Awaitable[str | None]]:
+    """Reads line after line of the input.
+
+    Raises:
+      MessageRefused: when one is longer than :data:`LINE_LIMIT`.
+    """
+    lines = LineReader(piped, limit=LINE_LIMIT + 1)
+    number = 0
+
+    async def next_line() -> str | None:
+        nonlocal number
+        number += 1
+        line = await lines.read_line()
+        if line is not None and len(line.encode("utf-8", "surrogateescape")) > LINE_LIMIT:
+            raise MessageRefused("line_too_long", number=number, limit=LINE_LIMIT >> 20)
+        return line
+
+    return next_line
 
 
 async def _converse(client: Client, texts: Texts) -> None:
     """A person at a terminal; Ctrl-C leaves, a second one at once."""
     from tcpecho_trio.client.prompt import Conversation
 
-    failure: TcpEchoError | OSError | None = None
-
     async def obey_signals(
-        arriving: AsyncIterator[int],
-        terminal: Terminal,
-        conversation: Conversation,
-        everything: trio.CancelScope,
+        arriving: AsyncIterator[int], terminal: Terminal, conversation: Conversation
     ) -> None:
-        nonlocal failure
         interrupted = False
         async for number in arriving:
-            if number == signal.SIGCONT:
+            if number == CONTINUED:
                 terminal.resume()
-            elif number == signal.SIGWINCH:
+            elif number == RESIZED:
                 terminal.resize()
             elif number == signal.SIGINT and not interrupted:
                 interrupted = True
                 conversation.interrupt()
             else:
-                failure = TcpEchoError("client_interrupted")
-                everything.cancel()
+                raise TcpEchoError("client_interrupted")
 
     # Not left to the system, which would leave the terminal as the editor has set it. A
     # hang-up that nohup(1) wants to be ignored still is.
-    signals = [signal.SIGINT, signal.SIGTERM, signal.SIGCONT, signal.SIGWINCH]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signals.append(signal.SIGHUP)
+    signals = [signal.SIGINT, signal.SIGTERM]
+    signals += [number for number in (CONTINUED, RESIZED) if number is not None]
+    if HUNG_UP is not None and signal.getsignal(HUNG_UP) is not signal.SIG_IGN:
+        signals.append(HUNG_UP)
     with trio.open_signal_receiver(*signals) as arriving, _terminal(client, texts) as terminal:
         conversation = Conversation(client, terminal, texts=texts)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(obey_signals, arriving, terminal, conversation, nursery.cancel_scope)
-            try:
-                await conversation.run()
-            except (TcpEchoError, OSError) as error:
-                failure = error  # raised below, where no nursery wraps it
+        async with open_nursery(TcpEchoError, OSError) as nursery:
+            nursery.start_soon(obey_signals, arriving, terminal, conversation)
+            await conversation.run()
             nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
 
 
 @contextmanager
@@ -204,8 +229,8 @@ def _terminal(client: Client, texts: Texts) -> Iterator[Terminal]:
             from tcpecho_trio.client.editor import Editor
             from tcpecho_trio.client.history import FileHistory, history_file
         except ModuleNotFoundError as error:
-            if error.name is None or error.name.partition(".")[0] not in EXTRA:
-                raise
+            if error.name is None or error.name.partition(".")[0] not in (*EXTRA, "termios"):
+                raise  # only where there is no termios, on Windows, it is no mistake
         else:
             words = [word.decode() for word in client.dialect.words]
             hint = texts.client_hint_words if words else texts.client_hint
@@ -230,11 +255,24 @@ def standard_output() -> Iterator[Sink]:
     it is, in blocks as large as they come: nothing is held back, and a reader that is slow gets
     larger ones.
     """
-    if os.isatty(1):
+    if sys.__stdout__ is None:  # closed before we began; something else may be behind 1 now
+        yield _closed_output
+    elif os.isatty(1):
         yield TerminalSink(_write)
-        return
-    with Output(1) as output:
-        yield output.write
+    else:
+        with Output(1) as output:
+            yield output.write
+
+
+async def _closed_output(data: bytes) -> None:
+    """Where there is no standard output, a reply is lost.
+
+    Raises:
+      OSError: always, unless there is nothing to write.
+    """
+    await trio.lowlevel.checkpoint()
+    if data:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 @contextmanager
@@ -245,16 +283,19 @@ def progress(texts: Texts) -> Iterator[Callable[[int], None]]:
       Takes the number of bytes that have been moved since the last time.
     """
     size = _bytes_left(0)
-    if not size or not os.isatty(2) or (os.isatty(1) and os.path.sameopenfile(1, 2)):
+    shared = os.isatty(1) and os.path.sameopenfile(1, 2)
+    if not size or not os.isatty(2) or shared or os.environ.get("TERM", "") in DUMB:
         yield lambda _: None
         return
-    with click.progressbar(
-        length=size,
-        label=texts.client_progress,
-        file=sys.stderr,
-        update_min_steps=max(1, size // PROGRESS_STEPS),
-    ) as bar:
-        yield bar.update
+
+    def write(text: str) -> None:
+        click.echo(text, nl=False, err=True)
+
+    bar = ProgressBar(texts.client_progress, size, write, lambda: terminal_columns(2))
+    try:
+        yield bar.add
+    finally:
+        write("\n")
 
 
 def _bytes_left(fd: int) -> int:

@@ -39,6 +39,10 @@ from tcpecho_trio.texts import LANGUAGES, Texts
 NO_THREAD = "can't start new thread"
 """What Python's RuntimeError says when the system starts no more threads."""
 
+MESSAGE_TIMEOUT = 10.0
+"""Seconds that ``client -m`` waits for a connection, and for each reply, unless it is told
+otherwise: what asks once, in a script or a health check, has to end."""
+
 
 def build_cli(texts: Texts) -> click.Group:
     """The whole command line in one language."""
@@ -164,6 +168,8 @@ def build_cli(texts: Texts) -> click.Group:
         elif any(endpoint.scheme is Scheme.TLS for endpoint in listen):
             raise click.UsageError(texts.cli_tls_needed)
         endpoints = [*listen, *unix]
+        if any(endpoint.scheme is Scheme.UNIX for endpoint in endpoints):
+            _check_unix_sockets(texts)
         if not endpoints or _given(context, "host") or _given(context, "port"):
             scheme = Scheme.TLS if tls_files else Scheme.TCP
             endpoints.insert(0, Endpoint(scheme, host, port))
@@ -193,6 +199,8 @@ def build_cli(texts: Texts) -> click.Group:
             )
         )
 
+    timeout_help = texts.cli_timeout.format(seconds=MESSAGE_TIMEOUT)
+
     @cli.command(help=texts.cli_about_client)
     @click.option("--host", type=Host(), default="localhost", help=texts.cli_host_client)
     @click.option("--port", type=Within(0, 65535), default=5000, help=texts.cli_port_client)
@@ -217,7 +225,7 @@ def build_cli(texts: Texts) -> click.Group:
     @click.option("--sni", type=ServerName(), metavar="NAME", help=texts.cli_sni)
     @click.option("--insecure", is_flag=True, help=texts.cli_insecure)
     @click.option("--send-proxy", type=OneOf("v1", "v2"), help=texts.cli_send_proxy)
-    @click.option("--timeout", type=Seconds(above_zero=True), help=texts.cli_timeout)
+    @click.option("--timeout", type=Seconds(above_zero=True), help=timeout_help)
     @click.option("--connect-retry", type=Seconds(), default=0.0, help=texts.cli_connect_retry)
     @click.option("--json", is_flag=True, help=texts.cli_json)
     def client(
@@ -229,11 +237,15 @@ def build_cli(texts: Texts) -> click.Group:
         tls_key: str | None,
         sni: str | None,
         insecure: bool,
+        timeout: float | None,
         json: bool,
         **rest: Any,
     ) -> None:
         if (tls_cert is None) is not (tls_key is None):
             raise click.UsageError(texts.cli_tls_both)
+
+        if rest["unix"]:
+            _check_unix_sockets(texts)
 
         from tcpecho_trio.cli.client_process import ClientOptions, run_client
         from tcpecho_trio.client import ClientTls
@@ -243,8 +255,15 @@ def build_cli(texts: Texts) -> click.Group:
             over = ClientTls(
                 ca=tls_ca, certificate=tls_cert, key=tls_key, name=sni, insecure=insecure
             )
+        if message and timeout is None:
+            timeout = MESSAGE_TIMEOUT
         options = ClientOptions(
-            dialect=DIALECTS[dialect], messages=message, tls=over, as_json=json, **rest
+            dialect=DIALECTS[dialect],
+            messages=message,
+            tls=over,
+            timeout=timeout,
+            as_json=json,
+            **rest,
         )
         _run(run_client(options, texts))
 
@@ -271,6 +290,14 @@ def build_cli(texts: Texts) -> click.Group:
         return 0 if _run(player.demo(_say, texts)) else 1
 
     return cli
+
+
+def _check_unix_sockets(texts: Texts) -> None:
+    """Refuse Unix sockets where there are none."""
+    import socket
+
+    if not hasattr(socket, "AF_UNIX"):
+        raise click.UsageError(texts.cli_no_unix)
 
 
 def _say(line: str) -> None:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import trio
 
 from tcpecho_trio.client import open_client
 from tcpecho_trio.client.prompt import Conversation
 from tcpecho_trio.client.terminal import PlainTerminal
-from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
-from tcpecho_trio.server.journal import console_teller
+from tcpecho_trio.server import Events, Journal, Lifecycle, Registry, Settings, serve
+from tcpecho_trio.server.events import ConnectionClosed, Event, RepliesSent
+from tcpecho_trio.server.renderers import console_renderer
 from tcpecho_trio.texts import Texts
 
 SCRIPT = ("hola servidor", "DESCONEXION")
@@ -57,12 +57,14 @@ async def demo(say: Callable[[str], None], texts: Texts) -> bool:
     script = iter(SCRIPT)
     answered = trio.Event()  # the server has told of its reply, or of the close
 
-    console = console_teller(server.say, texts)
+    events = Events()
+    Journal(console_renderer(server.say, texts)).listen_to(events)
 
-    def tell_server(event: str, **fields: Any) -> None:
-        console(event, **fields)
-        if event in ("replied", "closed"):
+    def look(event: Event) -> None:
+        if isinstance(event, (RepliesSent, ConnectionClosed)):
             answered.set()
+
+    events.subscribe(look, messages=True)  # after the journal: it has told by then
 
     async def read_line() -> str | None:
         nonlocal answered
@@ -85,12 +87,9 @@ async def demo(say: Callable[[str], None], texts: Texts) -> bool:
         tell(texts.demo_client, lines)
 
     lifecycle, registry = Lifecycle(), Registry()
-    journal = Journal(tell_server, texts)
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(
-            partial(
-                serve, Settings(port=0), lifecycle=lifecycle, registry=registry, journal=journal
-            )
+            partial(serve, Settings(port=0), lifecycle=lifecycle, registry=registry, events=events)
         )
         tell(texts.demo_server, server.take())
         port: int = listeners[0].socket.getsockname()[1]
@@ -102,7 +101,7 @@ async def demo(say: Callable[[str], None], texts: Texts) -> bool:
             answered = trio.Event()
             await answered.wait()
         finish_step()
-        lifecycle.drain(texts.demo_end)
+        lifecycle.drain()
     reply = texts.client_reply.format(text=SCRIPT[0].upper())
     passed = reply in shown and any(line.endswith(texts.closed_disconnected) for line in shown)
     if passed:

@@ -1,6 +1,6 @@
 """A server as a process: signals, standard input and output around :func:`serve`.
 
-The server knows nothing of any of these; here they are handed to it as arguments.
+The server knows nothing of these. Here they are handed to it as arguments.
 """
 
 from __future__ import annotations
@@ -8,27 +8,34 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from typing import TextIO
 
 import trio
 
 from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
 from tcpecho_trio.errors import CannotListen, CannotRead, TcpEchoError
-from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
+from tcpecho_trio.nurseries import open_nursery
+from tcpecho_trio.server import DrainReason, Events, Journal, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.console import Console
-from tcpecho_trio.server.journal import console_teller, json_teller
+from tcpecho_trio.server.event_fields import fields_of
+from tcpecho_trio.server.events import (
+    AcceptFailed,
+    CertificateKept,
+    CertificateReloaded,
+    Unraisable,
+)
+from tcpecho_trio.server.journal import LinesLost
+from tcpecho_trio.server.renderers import Put, Renderer, console_renderer, json_renderer
 from tcpecho_trio.server.tls import Tls, TlsFiles
 from tcpecho_trio.stdio.input import Input
 from tcpecho_trio.stdio.log_writer import LogWriter
 from tcpecho_trio.texts import Texts
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
-
+STOPPING = {signal.SIGINT: DrainReason.SIGINT, signal.SIGTERM: DrainReason.SIGTERM}
+"""Signals that end the server, and what is said of them."""
 
 IDENTITY = ("NODE_NAME", "POD_NAME", "POD_NAMESPACE", "POD_IP", "SERVICE_NAME")
 """Environment variables by which Kubernetes tells a container where it runs, as its manifest
@@ -44,6 +51,10 @@ loops, and clients that are being refused."""
 
 def room_for_connections() -> int:
     """Raise the limit of descriptors as far as allowed; how many clients fit (getrlimit(2))."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return sys.maxsize
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
         hard = UNLIMITED
@@ -86,22 +97,28 @@ async def run_server(
     except OSError as error:
         raise CannotListen.on_inherited(error) from error
     notifier = Notifier(os.environ)
-    output, errors = _outlet(sys.stdout, texts), _outlet(sys.stderr, texts)
-    teller = json_teller(output.put) if as_json else console_teller(output.put, texts)
-    journal = Journal(teller, texts, messages=messages)
+    events = Events()
+
+    def renderer(put: Put) -> Renderer:
+        return json_renderer(put, settings.name) if as_json else console_renderer(put, texts)
+
+    output = _log_writer(1, renderer, "utf-8" if as_json else sys.stdout.encoding)
+    errors = _log_writer(2, lambda put: console_renderer(put, texts), encoding=sys.stderr.encoding)
+    journal = Journal(renderer(output.put), messages=messages)
+    journal.listen_to(events)
 
     async def obey_signals(arriving: AsyncIterator[int]) -> None:
         async for number in arriving:
-            lifecycle.signal(texts.drain_signal.format(name=signal.Signals(number).name))
+            lifecycle.signal(STOPPING[signal.Signals(number)])
 
     async def obey_reloads(arriving: AsyncIterator[int], tls: Tls) -> None:
         async for _ in arriving:
             try:
                 tls.reload()
             except OSError as error:
-                journal.tls_kept(str(error))
+                events.publish(CertificateKept(str(error)))
             else:
-                journal.tls_reloaded()
+                events.publish(CertificateReloaded())
 
     async def tell_manager() -> None:
         await lifecycle.wait_draining()
@@ -117,19 +134,20 @@ async def run_server(
     # From here on the process ends by itself: a signal that comes when nobody reads the
     # receiver any more is raised again as it closes, and must then find nothing to kill.
     # So is a hang-up that means a new certificate.
-    for number in (*STOPPING, *((signal.SIGHUP,) if tls is not None else ())):
+    reloading = tls is not None and hasattr(signal, "SIGHUP")
+    for number in (*STOPPING, *((signal.SIGHUP,) if reloading else ())):
         signal.signal(number, signal.SIG_IGN)
-    failure: TcpEchoError | None = None
     with contextlib.ExitStack() as stack:
         arriving = stack.enter_context(trio.open_signal_receiver(*STOPPING))
-        stack.enter_context(_accept_failures(journal))
-        stack.enter_context(_unraisable(journal))
-        async with trio.open_nursery() as surroundings:
-            if tls is not None:  # else a hang-up ends the process, as everywhere
+        stack.enter_context(_accept_failures(events))
+        stack.enter_context(_unraisable(events))
+        async with open_nursery(TcpEchoError) as surroundings:
+            if tls is not None and reloading:  # else a hang-up ends the process, as everywhere
                 hang_ups = stack.enter_context(trio.open_signal_receiver(signal.SIGHUP))
                 surroundings.start_soon(obey_reloads, hang_ups, tls)
             surroundings.start_soon(output.run)
             surroundings.start_soon(errors.run)
+            surroundings.start_soon(journal.run)
             surroundings.start_soon(obey_signals, arriving)
             try:
                 await surroundings.start(
@@ -138,40 +156,40 @@ async def run_server(
                         settings,
                         lifecycle=lifecycle,
                         registry=registry,
-                        journal=journal,
+                        events=events,
                         tls=tls,
                         listeners=listeners,
                     )
                 )
-            except TcpEchoError as error:
-                failure = error  # raised below, where no nursery wraps it
-            else:
                 notifier.ready()
                 surroundings.start_soon(notifier.run)
                 surroundings.start_soon(tell_manager)
                 if console:
                     surroundings.start_soon(obey_console)
                 await lifecycle.wait_stopped()
-            async with trio.open_nursery() as flushing:
-                flushing.start_soon(output.flush)
-                flushing.start_soon(errors.flush)
+            finally:
+                with trio.CancelScope(shield=True):  # each flush has its own deadline
+                    async with trio.open_nursery() as flushing:
+                        flushing.start_soon(output.flush)
+                        flushing.start_soon(errors.flush)
             surroundings.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
 
 
-def _outlet(stream: TextIO, texts: Texts) -> LogWriter:
-    """An outlet to a standard stream, in the encoding that its reader expects."""
-    return LogWriter(
-        fd=1 if stream is sys.stdout else 2,
-        lost=partial(texts.counted, "lines_lost"),
-        encoding=stream.encoding,
-    )
+def _log_writer(fd: int, renderer: Callable[[Put], Renderer], encoding: str) -> LogWriter:
+    """A log writer to a standard stream, which says in the log's own form what was lost."""
+
+    def lost(count: int) -> str:
+        lines: list[str] = []
+        event = LinesLost(count)
+        renderer(lines.append)(event.name, fields_of(event))
+        return lines[0]
+
+    return LogWriter(fd, lost, encoding)
 
 
 @contextlib.contextmanager
-def _accept_failures(journal: Journal) -> Iterator[None]:
-    """Tell the journal what Trio logs when it cannot accept (out of descriptors, mostly).
+def _accept_failures(events: Events) -> Iterator[None]:
+    """Publish what Trio logs when it cannot accept (out of descriptors, mostly).
 
     Trio's own way would be a traceback on stderr, ten times a second.
     """
@@ -179,7 +197,7 @@ def _accept_failures(journal: Journal) -> Iterator[None]:
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             error = record.exc_info[1] if record.exc_info else None
-            journal.accept_failed(str(error or record.getMessage()))
+            events.publish(AcceptFailed(str(error or record.getMessage())))
 
     log, handler = logging.getLogger("trio.serve_listeners"), Handler()
     log.addHandler(handler)
@@ -192,8 +210,8 @@ def _accept_failures(journal: Journal) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _unraisable(journal: Journal) -> Iterator[None]:
-    """Tell the journal of errors in places that can raise none (a callback of OpenSSL's).
+def _unraisable(events: Events) -> Iterator[None]:
+    """Publish errors in places that can raise none (a callback of OpenSSL's).
 
     Python's own way is a traceback on stderr, as often as a peer can bring it about, and a write
     that stops the whole loop if nobody reads there.
@@ -201,7 +219,8 @@ def _unraisable(journal: Journal) -> Iterator[None]:
 
     def tell(unraisable: sys.UnraisableHookArgs) -> None:
         with contextlib.suppress(RuntimeError):  # in a thread of its own there is no clock
-            journal.unraisable(f"{unraisable.exc_type.__name__}: {unraisable.exc_value}")
+            name = unraisable.exc_type.__name__
+            events.publish(Unraisable(f"{name}: {unraisable.exc_value}"))
 
     before, sys.unraisablehook = sys.unraisablehook, tell
     try:

@@ -1,28 +1,32 @@
-"""Connecting: to where, over what, with a limit for each attempt and patience for a server that
-is starting.
+"""Connecting: to where, over what, with a time limit for each attempt, and with further attempts
+while a server is starting.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
+import os
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import trio
 
 from tcpecho_trio.addresses import format_address
-from tcpecho_trio.client.tls import ClientTls, TlsStream
-from tcpecho_trio.errors import CannotConnect, CannotRead, TooSlow
+from tcpecho_trio.client.tls import ClientTls
+from tcpecho_trio.errors import CannotConnect, CannotRead, TcpEchoError, TooSlow
+from tcpecho_trio.tls.stream import TlsStream
 
 FIRST_PAUSE = 0.1
 """Seconds before the second attempt. A server that is just starting needs about as long."""
 
 LONGEST_PAUSE = 1.0
-"""The pause doubles up to this: once a second wears nobody out, and is soon enough for a
-container that waits for another one."""
+"""The pause doubles up to this. An attempt a second costs a server nothing, and is soon enough
+for a container that waits for another one."""
 
 ProxyVersion = Literal["v1", "v2"]
 """Which PROXY header to send."""
@@ -48,27 +52,33 @@ class Target:
 
     @property
     def name(self) -> str:
-        """As it is said to people."""
+        """The server's name in messages for people."""
         return f"unix://{self.path}" if self.path else format_address((self.host, self.port))
 
 
 async def connect(
-    target: Target, *, patience: float | None = None, retry: float = 0.0
+    target: Target,
+    *,
+    limit: float | None = None,
+    retry: float = 0.0,
+    on_retry: Callable[[TcpEchoError], None] | None = None,
 ) -> trio.abc.HalfCloseableStream:
     """A connection to the server.
 
     Args:
       target: where to, and over what.
-      patience: seconds for one attempt, from looking up the name to the last handshake; None
+      limit: seconds for one attempt, from looking up the name to the last handshake; None
         leaves it to the system (about two minutes, tcp(7), tcp_syn_retries).
       retry: seconds from now during which a further attempt is made after one that failed,
         also when the name cannot be found yet. An attempt that is under way when they end
         may still succeed.
+      on_retry: called once, with the error, when the first attempt has failed and another one
+        will be made.
 
     Raises:
       CannotRead: a certificate or key cannot be used.
       CannotConnect: nobody answers there; what the last attempt met.
-      TooSlow: the last attempt took longer than `patience`.
+      TooSlow: the last attempt took longer than `limit`.
     """
     context = None
     if target.tls is not None:
@@ -80,22 +90,27 @@ async def connect(
     pause = FIRST_PAUSE
     while True:
         try:
-            return await _attempt(target, context, patience)
+            return await _attempt(target, context, limit)
         except (CannotConnect, TooSlow) as error:
             left = give_up - trio.current_time()
             if left <= 0 or isinstance(error.__cause__, UnicodeError):  # never to become a name
                 raise
+            if on_retry is not None:
+                on_retry(error)
+                on_retry = None
         await trio.sleep(min(pause, left))
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
 async def _attempt(
-    target: Target, context: ssl.SSLContext | None, patience: float | None
+    target: Target, context: ssl.SSLContext | None, limit: float | None
 ) -> trio.abc.HalfCloseableStream:
     async with contextlib.AsyncExitStack() as undo:
         try:
-            with trio.fail_after(math.inf if patience is None else patience):
+            with trio.fail_after(math.inf if limit is None else limit):
                 if target.path:
+                    if not hasattr(socket, "AF_UNIX"):
+                        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
                     stream = await trio.open_unix_socket(target.path)
                 else:
                     stream = await trio.open_tcp_stream(target.host, target.port)
@@ -104,7 +119,7 @@ async def _attempt(
                     await stream.send_all(_proxy_header(stream.socket, target.proxy))
                 talking = await _secured(stream, target, context)
         except trio.TooSlowError as error:
-            raise TooSlow("connect_too_slow", address=target.name, seconds=patience) from error
+            raise TooSlow("connect_too_slow", address=target.name, seconds=limit) from error
         except trio.BrokenResourceError as error:
             raise CannotConnect.over_tls(error, target.name) from error
         except (OSError, UnicodeError) as error:
@@ -119,8 +134,8 @@ async def _secured(
     """The stream that messages go over."""
     if target.tls is None or context is None:
         return stream
-    secured = TlsStream(stream, context, target.tls.name or target.host)
-    await secured.shake_hands()
+    secured = TlsStream(stream, context, name=target.tls.name or target.host)
+    await secured.do_handshake()
     return secured
 
 
@@ -129,7 +144,7 @@ def _proxy_header(sock: trio.socket.SocketType, version: ProxyVersion) -> bytes:
     # Most clients pay for no PROXY protocol.
     from tcpecho_trio.proxy_protocol import Header, encode_v1, encode_v2
 
-    unix = sock.family == socket.AF_UNIX
+    unix = sock.family not in (socket.AF_INET, socket.AF_INET6)
     source, destination = (None, None) if unix else (sock.getsockname(), sock.getpeername())
     if version == "v1":
         return encode_v1(source, destination)

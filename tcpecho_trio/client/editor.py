@@ -1,9 +1,9 @@
 """A terminal with line editing, history and completion, on prompt_toolkit.
 
-prompt_toolkit runs on asyncio, so each prompt runs in a worker thread with a loop of its
-own. Two rules keep that thread in order: it is ended only by asking its loop to end the
-prompt, and whoever started it waits for it, cancelled or not. Between two prompts the terminal
-stays quiet: what is typed early is neither echoed nor lost, the next prompt gets it.
+prompt_toolkit runs on asyncio, so each prompt runs in a worker thread with a loop of its own.
+The thread is ended only by asking its loop to end the prompt, and the task that started it waits
+for it, cancelled or not. Between two prompts the terminal does not echo; what is typed then is
+kept for the next prompt.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
 
 from tcpecho_trio.display import shown
+from tcpecho_trio.nurseries import open_nursery
 
 STOP_TIME = 0.5
-"""Seconds that Ctrl-Z waits to be stopped. It never is in a process group that nobody could
-continue (POSIX: an orphaned one); then the prompt comes back."""
+"""Seconds that Ctrl-Z waits until the process is stopped. The system does not stop a process group
+that nobody could continue (POSIX: an orphaned one); then the prompt comes back."""
 
 STYLE = Style.from_dict({"prompt": "bold ansigreen", "hint": "ansicyan"})
 
@@ -90,8 +91,8 @@ class Editor:
             input=create_input(sys.stdin),
             output=self._output,
         )
-        # SIGWINCH is the main thread's, and comes as resize(); a look twice a second would
-        # miss what happens right after an Enter.
+        # The main thread receives SIGWINCH and calls resize(). Looking at the size twice a second
+        # instead would come too late right after an Enter.
         self._session.app.terminal_size_polling_interval = None
         # PromptSession's own bottom_toolbar waits for the answer to a CPR.
         below = Window(FormattedTextControl([("class:hint", hint)]), height=1)
@@ -131,21 +132,15 @@ class Editor:
             await trio.lowlevel.checkpoint()
             return self._take_pasted(prompt)
         line: str | None = None
-        failure: OSError | None = None
         self._ending, self._prompting = False, True
         try:
-            async with trio.open_nursery() as nursery:
+            async with open_nursery(OSError) as nursery:
                 nursery.start_soon(self._end_when_cancelled)
-                try:
-                    line = await trio.to_thread.run_sync(self._edit, prompt)
-                except OSError as error:
-                    failure = error  # raised below, where no nursery wraps it
+                line = await trio.to_thread.run_sync(self._edit, prompt)
                 nursery.cancel_scope.cancel()
         finally:
             self._prompting = False
             self._write_above()
-        if failure is not None:
-            raise failure
         return line
 
     def write(self, text: str) -> None:
@@ -153,7 +148,7 @@ class Editor:
         self._unwritten.append(text)
         if not self._prompting:
             self._write_above()
-        else:
+        elif len(self._unwritten) == 1:  # else the prompt has been asked, and writes all there is
             self._ask_the_prompt(lambda: run_in_terminal(self._write_above_or_fail))
 
     def resume(self) -> None:
@@ -170,8 +165,8 @@ class Editor:
     def _take_pasted(self, prompt: str) -> str:
         """The next pasted line, shown as if it had been typed."""
         line = self._pasted.popleft()
-        told = FormattedText([("class:prompt", prompt), ("", shown(line, 10 * len(line) + 1))])
-        print_formatted_text(told, output=self._output, style=STYLE)
+        typed = FormattedText([("class:prompt", prompt), ("", shown(line, 10 * len(line) + 1))])
+        print_formatted_text(typed, output=self._output, style=STYLE)
         self._session.default_buffer.history.append_string(line)
         return line
 

@@ -20,8 +20,8 @@ MAX_MESSAGES = 1000
 cut to them when it has grown to twice as many."""
 
 MAX_REMEMBERED = 4096
-"""Bytes of a message that is remembered: a terminal's own line ends there (termios(3)), and
-what is longer was pasted."""
+"""Bytes of a message that is remembered. A terminal's own line ends there (termios(3)), so a
+longer message was pasted."""
 
 
 def history_file() -> Path | None:
@@ -29,15 +29,14 @@ def history_file() -> Path | None:
     path = user_state_path("tcpecho_trio") / "history"
     home = Path(os.environ.get("HOME") or "/")
     if not path.is_absolute() or (path.is_relative_to(home) and not home.is_dir()):
-        return None  # a home that does not exist is not ours to make
+        return None  # never create somebody's home directory
     return path
 
 
 class FileHistory(History):
     """The history in a file that only its owner can read (mode 0600).
 
-    Remembering is a courtesy: a file that cannot be read or written ends nothing and is not
-    complained about; the history is then that of this run.
+    A file that cannot be read or written is no error: the history is then that of this run.
 
     Args:
       path: the file, made together with its folders if need be; None for no file.

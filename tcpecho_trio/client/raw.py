@@ -1,38 +1,36 @@
 r"""A client for servers that know no lines: a message is one ``send()``, a reply one pause.
 
 So are most servers that have been written for the exercise. Nothing marks the end of what they
-say, so time has to: a reply is what comes until the server has been quiet for :data:`GAP`. The
-rest of this module is good manners, because each of these has stopped such a server:
+say, so time has to (:mod:`tcpecho_trio.client.replies`). The rest of this module is good manners.
+Each of these has stopped such a server:
 
 - it reads 1024 bytes at a time and decodes them at once: a longer message goes in pieces
   (:func:`pieces`), cut between characters, and each waits for its answer;
 - a newline makes ``DESCONEXION\n`` another message than ``DESCONEXION``: none is sent;
 - a blank message may get no answer at all: it is refused here;
-- a reset or a bare end of input kills it or makes it spin: one leaves by the leaving word
+- a reset or a bare end of input kills it or makes it spin: the client sends the leaving word
   alone, reads to the end, and only then closes.
 
-A greeting is not a reply. The dialect's own is known by its text, whenever it comes; any other
-is what is said before the first message. A server that serves one client at a time lets the
-others connect and leaves them waiting: that is told (`on_waiting`), and borne.
+A greeting is not a reply. A dialect's own is known by its text; any other is what is said before
+the first message. A server that serves one client at a time lets the others connect and leaves
+them waiting: `on_waiting` is told so, and the client waits.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import trio
 
-from tcpecho_trio.client import LEAVE_TIME, Client
+from tcpecho_trio.client.client import LEAVE_TIME, Client
+from tcpecho_trio.client.replies import Part
 from tcpecho_trio.dialects import Dialect
 from tcpecho_trio.errors import ClientBusy, MessageRefused, ServerLeft, TcpEchoError
 
 PIECE = 1024
 """Bytes in one send at most: what these servers ask for in one ``recv()``."""
-
-GAP = 0.1
-"""Seconds of quiet that end a reply. They answer with one send, so its segments follow each
-other in far less; and to a person a tenth of a second is at once."""
 
 GREETING_TIME = 0.2
 """Seconds that a server whose greeting is not known may take for one before the first
@@ -65,7 +63,7 @@ def pieces(data: bytes, words: frozenset[bytes] = frozenset()) -> list[bytes]:
     while len(data) > PIECE:
         for end in _borders(data):
             rest = data[end : end + PIECE]
-            if _sound(data[:end], words) and _sound(rest, words):
+            if _safe(data[:end], words) and _safe(rest, words):
                 break
         else:
             raise MessageRefused("message_without_pieces", limit=PIECE)
@@ -84,7 +82,8 @@ def _borders(data: bytes) -> Iterator[int]:
             yield end
 
 
-def _sound(piece: bytes, words: frozenset[bytes]) -> bool:
+def _safe(piece: bytes, words: frozenset[bytes]) -> bool:
+    """Whether a piece is neither blank nor a command."""
     bare = piece.decode("utf-8", "replace").strip()
     return bool(bare) and bare.upper().encode() not in words
 
@@ -107,21 +106,22 @@ def _words_of(dialect: Dialect) -> frozenset[bytes]:
 class RawClient(Client):
     """A conversation with a server that knows no lines; used like any :class:`Client`.
 
-    What a conversation at a terminal needs to know: one task may say while another hears all
-    the time. What the server says before the first message is its greeting, kept in `greeting`,
-    and not heard as a reply. A reply is heard whole, line feeds and all, :data:`GAP` after its
-    last byte. A long message goes out piece by piece **while its reply is being heard**, so
-    somebody has to hear. A message must not be said before the one before it is answered, except
-    a leaving word. :meth:`Client.check` tells beforehand which text would be refused. After a
-    leaving word many of these servers close without a farewell: :meth:`hear` then returns None.
+    A conversation at a terminal may send in one task while another receives all the time.
+    What the server says before the first message is its greeting: it is kept in `greeting`, and
+    is not received as a reply. A reply comes whole, line feeds and all, :data:`GAP` after its
+    last byte. A long message is sent piece by piece **while its reply is being received**, so
+    one task has to receive. A message must not be sent before the one before it is answered,
+    except a leaving word. :meth:`Client.check` tells beforehand which text would be refused.
+    After a leaving word many of these servers close without a farewell: :meth:`receive_line`
+    then returns None.
 
     Args:
       stream, dialect, address, timeout: as for :class:`Client`.
-      on_waiting: called once when the server has not said a word :data:`TURN_NOTICE` seconds
-        after the first message; nobody stops waiting for that.
+      on_waiting: called once when the server has not sent anything :data:`TURN_NOTICE` seconds
+        after the first message. The client goes on waiting.
     """
 
-    lists_are_lines = False  # a list comes as one reply
+    framing = "raw"
 
     def __init__(
         self,
@@ -133,16 +133,14 @@ class RawClient(Client):
         on_waiting: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(stream, dialect, address, timeout=timeout)
-        self.greeting = ""
         self._on_waiting = on_waiting
         self._words = _words_of(dialect)
-        self._spoken = False  # something has been said to the server
+        self._has_sent = False
         self._has_answered = False  # ever
-        self._answered = True  # what was said last has its answer
-        self._left = False  # the leaving word has been said
+        self._left = False  # the leaving word has been sent
         self._unsent: list[bytes] = []  # pieces that wait for the answers to those before
-        self._reply = b""  # the answers to the pieces so far
-        self._notice_at = float("inf")
+        self._answers: list[str] = []  # to the pieces so far
+        self._notice_at = math.inf
         self._first_wait: trio.CancelScope | None = None  # for anything at all from the server
 
     def check(self, text: str) -> None:
@@ -164,19 +162,23 @@ class RawClient(Client):
             return await self.leave(text)
         return await super().ask(text)
 
+    @property
+    def _awaits_reply(self) -> bool:
+        return bool(self._replies.due or self._unsent or self._answers)
+
     async def _before_asking(self) -> None:
         """Take what the server says unasked: it is no reply to what will be asked now."""
-        unknown = not (self._spoken or self.greeting or self.dialect.greeting)
-        if not self._ended:
+        unknown = not (self._has_sent or self.greeting or self.dialect.greeting)
+        if not self._replies.closed:
             with trio.move_on_after(GREETING_TIME if unknown else STRAY_TIME):
                 while data := await self.receive():
-                    self._take_greeting(data)
-                self._ended = True
-        self._buffer.clear()
-        if self._ended:
+                    self._before_first_message(data)
+                self._replies.feed(b"")
+        self._replies.forget()
+        if self._replies.closed:
             raise ServerLeft("client_server_gone")
 
-    async def say(self, text: str) -> None:
+    async def send_message(self, text: str) -> None:
         """Send one message without anything around it, and do not wait for its reply.
 
         Raises:
@@ -185,91 +187,83 @@ class RawClient(Client):
           ConnectionLost, ClientClosed: as :meth:`Client.send`.
         """
         self.check(text)
+        await trio.lowlevel.checkpoint_if_cancelled()  # else no reply must be expected
         command = self.command_in(text)
         leaves = command is not None and command.leaves
         if command is not None:  # exactly the word: with blanks it would be another message
             text = text.rstrip(" \t\r")
         if leaves:
-            self._unsent.clear()
-        elif not self._answered:
+            self._answers.clear()
+        elif self._awaits_reply:
             raise ClientBusy("client_busy")
         first, *self._unsent = pieces(text.encode("utf-8", "surrogateescape"), self._words)
-        if not self._spoken:
+        if not self._has_sent:
             self._notice_at = trio.current_time() + TURN_NOTICE
             if self._first_wait is not None:
                 self._first_wait.deadline = self._notice_at
-        self._spoken, self._answered, self._left = True, False, leaves
+        self._has_sent, self._left = True, leaves
+        self._replies.expect(command, len(first))
         await self.send(first)
 
-    async def hear(self) -> str | None:
+    async def receive_part(self, *, moment: float = math.inf) -> Part | None:
         """The next reply, without a newline at its end; None when the server has closed.
 
-        Cancelling it loses nothing.
+        Cancelling it loses nothing. `moment` is of no use here: each reply ends after one.
 
         Raises:
-          ConnectionLost, ClientBusy, ClientClosed: as :meth:`Client.receive`.
+          ServerFull, ReplyTooLong, ConnectionLost: as :meth:`Client.receive_line`.
+          ClientBusy, ClientClosed: as :meth:`Client.receive`.
         """
         while True:
-            if self._unsent and self._answered:
+            if self._unsent and not self._replies.due:
                 await self.send(self._unsent[0])
-                del self._unsent[0]  # only now: a cancelled send of nothing is made up for
-                self._answered = False
-            answer = await self._hear_answer()
-            self._reply += answer
-            self._answered = True
-            if not (answer and self._unsent):
+                # Only now: a cancelled send of nothing is made up for by the next call.
+                self._replies.expect(None, len(self._unsent.pop(0)))
+            part = await super().receive_part(moment=moment)
+            if part is not None and part.text is not None:
+                self._answers.append(part.text)
+            if part is None:
+                self._unsent.clear()
+            if not self._unsent:
                 break
-        reply, self._reply = self._reply, b""
-        if not reply:
+        if not self._answers:
             return None
-        return reply.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
+        reply, self._answers = "".join(self._answers), []
+        return Part(reply, complete=True)
 
-    async def _hear_answer(self) -> bytes:
-        """What the server says until it is quiet for a while; empty at the end."""
-        while not self._ended:
-            data = None
-            if self._buffer:
-                with trio.move_on_after(GAP):
-                    data = await self.receive()
-                if data is None:
-                    break
-            else:
-                data = await self._receive_or_wait()
-            self._ended = not data
-            if self._spoken:
-                self._has_answered = self._has_answered or bool(data)
-                self._buffer += data
-            else:
-                self._take_greeting(data)
-        answer = bytes(self._buffer)
-        self._buffer.clear()
-        return answer
+    async def _receive_more(self, gap: float) -> bool:
+        if gap < math.inf:
+            return await super()._receive_more(gap)
+        data = await self._receive_or_notice()
+        if self._has_sent or not data:
+            self._has_answered = self._has_answered or bool(data)
+            self._replies.feed(data)
+        else:
+            self._before_first_message(data)
+        return True
 
-    async def _receive_or_wait(self) -> bytes:
+    async def _receive_or_notice(self) -> bytes:
         """The first bytes of an answer; tell once if the server is long about its first word."""
         with trio.CancelScope(deadline=self._notice_at) as self._first_wait:
             data = await self.receive()
-            self._notice_at = float("inf")
+            self._notice_at = math.inf
             return data
-        self._notice_at = float("inf")
-        if self._on_waiting is not None and not self._met:
+        self._notice_at = math.inf
+        if self._on_waiting is not None and not self._server_has_spoken:
             self._on_waiting()
         return await self.receive()
 
     @property
-    def _met(self) -> bool:
-        """Whether the server has ever said anything."""
-        return self._has_answered or bool(self.greeting or self._greeted)
+    def _server_has_spoken(self) -> bool:
+        return self._has_answered or bool(self.greeting)
 
-    def _take_greeting(self, data: bytes) -> None:
-        """Keep what is said before the first message where it can be looked at."""
-        if not self._spoken:
-            text = data.decode("utf-8", "replace")
-            self.greeting += text
-            self.on_greeting(text)
+    def _before_first_message(self, data: bytes) -> None:
+        """Keep what comes before the first message where it can be looked at."""
+        if not self._has_sent:
+            self._take_greeting(data.decode("utf-8", "replace"))
 
     async def leave(self, word: str | None = None) -> str:
-        """Say the leaving word alone (by default the dialect's gentlest), return the farewell.
+        """Send the leaving word alone (by default the dialect's gentlest), return the farewell.
 
         A reply that is still due is waited for first, then the server's end; each for at most
         :data:`~tcpecho_trio.client.LEAVE_TIME` seconds. Without a word in the dialect it
@@ -282,37 +276,31 @@ class RawClient(Client):
             word = next(iter(self.dialect.leaving_words), None)
         self._on_waiting = None  # nobody waits for anything any more
         async with self._turn:
-            if self._due and self._met:  # else it has not even accepted us, and will not now
+            # A server that has said nothing has not accepted us, and will not while we wait.
+            if self._replies.due and self._server_has_spoken:
                 with trio.move_on_after(LEAVE_TIME), suppress(ServerLeft):
-                    await self._hear_what_is_due()
-            if not self._ended:
-                await (self.end_input() if word is None else self.say(word))
+                    await self._receive_due()
+            if not self._replies.closed:
+                await (self.end_input() if word is None else self.send_message(word))
             self._left = True
             return await self._read_to_end()
 
-    async def _hear_what_is_due(self) -> None:
-        while self._due:
+    async def _receive_due(self) -> None:
+        while self._replies.due:
             self._unsent.clear()
             await self._next_reply()
 
-    async def _read_to_end(self) -> str:
-        heard: list[str] = []
-        with trio.move_on_after(LEAVE_TIME):
-            while (reply := await self.hear()) is not None:
-                heard.append(reply)
-        return "\n".join(heard)
-
-    async def part(self) -> None:
+    async def close_politely(self) -> None:
         """End the conversation as these servers need it, whatever has happened before.
 
-        Leaves if nobody has, and reads to the end so that closing sends no reset.
+        Leaves if that has not been done, and reads to the end so that closing sends no reset.
         """
         with suppress(TcpEchoError):  # it is gone: nothing is left to be polite to
             if self._cut_short:
                 await self.end_input()
             if self._left or self._cut_short:
                 await self._read_to_end()
-            elif not self._ended:
+            elif not self._replies.closed:
                 await self.leave()
-            if not self._ended:
+            if not self._replies.closed:
                 await self.end_input()

@@ -9,22 +9,25 @@ the input that it waits for.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import trio
 
-from tcpecho_trio.client import Client
+from tcpecho_trio.client.client import Client
 from tcpecho_trio.client.outstanding_replies import OutstandingReplies
+from tcpecho_trio.client.replies import GAP
 from tcpecho_trio.display import MAX_SHOWN, shown
 from tcpecho_trio.errors import ConnectionLost, ServerLeft, TcpEchoError
 
 END_TIME = 0.05
-"""Seconds in which the input may show that it was at its end, when the server has closed before
-anybody had looked: what is there already is seen in far less."""
+"""Seconds in which the input may still turn out to have ended, when the server has closed before
+we had looked. An end that is there already is seen in far less."""
 
 ANSWER_TIME = 1.0
 """Seconds in which complete lines may have their replies before our half-close. Many a proxy takes
-that for the end of everything (nginx without proxy_half_close), and drops what is on its way."""
+a half-close for the end of everything (nginx without proxy_half_close), and drops what is on its
+way."""
 
 Source = Callable[[], Awaitable[bytes]]
 """Returns the next bytes to send; empty at the end."""
@@ -34,7 +37,7 @@ Sink = Callable[[bytes], Awaitable[None]]
 
 
 async def relay(
-    client: Client, source: Source, sink: Sink, *, patience: float | None = None
+    client: Client, source: Source, sink: Sink, *, reply_timeout: float | None = None
 ) -> None:
     """Send all that the source has, give all that comes back to the sink.
 
@@ -42,36 +45,58 @@ async def relay(
       client: the connection, with lines as its framing.
       source: where the input comes from; it may be slow.
       sink: where the replies go; it may be slow, too.
-      patience: seconds without a byte from the server while it owes a reply, or its end, after
-        which it is given up. None for no limit. Time that the sink takes is not counted.
+      reply_timeout: seconds that the server may take for each reply, and for closing when it has
+        answered everything. None for no limit. Time that the sink takes is not counted.
 
     Raises:
+      ServerFull: the server has no room for us.
       ServerLeft: the server closed before it had all of the input, or with fewer replies than
         messages (a last leaving word needs none).
       ConnectionLost: the connection broke.
-      TooSlow: the server took longer than `patience`.
+      TooSlow: the server took longer than `reply_timeout`.
       OSError: from the source or the sink.
     """
     failures: list[TcpEchoError | OSError] = []
-    ledger = OutstandingReplies(client.dialect)
-    watch = _Patience(patience)
+    replies = OutstandingReplies(client.dialect)
+    deadline = _ReplyDeadline(reply_timeout)
     sent_all = between_chunks = False
     answered = trio.Event()  # everything that was sent, to the end
+    last_received = 0.0
 
     async def receive(sending: trio.CancelScope) -> None:
+        nonlocal last_received
         try:
-            while data := await watch.wait(client.receive):
-                ledger.hear(data)
-                await sink(data)
-                watch.renew(owed=sent_all or ledger.owed)
-                if sent_all and not ledger.owed:
+            while data := await deadline.wait(client.receive):
+                last_received = trio.current_time()
+                line_ended = replies.received(data)
+                with deadline.paused():
+                    await sink(data)
+                if replies.owed:
+                    # A reply is complete, and the next one is due. Or the message that is being
+                    # answered has not been sent to its end: then the server delays nothing.
+                    if line_ended or not (sent_all or replies.between_lines):
+                        deadline.restart()
+                elif not sent_all:
+                    deadline.stop()
+                elif not answered.is_set():
+                    deadline.restart()  # now the server owes its end
                     answered.set()
             await sink(b"")
         except trio.TooSlowError:
-            failures.append(client.too_slow())
+            failures.append(client.too_slow(deadline.seconds, _text(replies.unfinished)))
         except (TcpEchoError, OSError) as error:
             failures.append(error)
         sending.cancel()
+
+    async def wait_for_replies() -> None:
+        """Until everything that was sent is answered."""
+        if replies.owed:
+            await answered.wait()
+        while replies.ends_by_gap:
+            quiet_at = last_received + GAP
+            await trio.sleep_until(quiet_at)
+            if quiet_at == last_received + GAP:
+                break
 
     async with trio.open_nursery() as nursery:
         sending = trio.CancelScope()  # cancelled when the server has closed
@@ -81,15 +106,15 @@ async def relay(
                 between_chunks = True
                 while data := await source():
                     between_chunks = False
-                    ledger.send(data)
-                    watch.begin()
+                    replies.sent(data)
+                    deadline.start()
                     await client.send(data)
                     between_chunks = True
                 sent_all = True
-                watch.begin()
-                if ledger.owed and ledger.between_lines:
+                deadline.start()
+                if replies.between_lines:
                     with trio.move_on_after(ANSWER_TIME):
-                        await answered.wait()
+                        await wait_for_replies()
                 await client.end_input()
             except ConnectionLost:
                 pass  # what the server had to say before it left is still coming in
@@ -103,34 +128,45 @@ async def relay(
         with trio.move_on_after(END_TIME):
             unsent = await source()
             sent_all = not unsent
-    if unsent or not (sent_all or ledger.leaves):
+    if unsent or not (sent_all or replies.leaves):
         raise ServerLeft("client_input_lost")
-    if ledger.lost:
+    if replies.lost:
         raise ServerLeft("client_replies_lost")
 
 
-class _Patience:
-    """How long the server may still be silent.
+class _ReplyDeadline:
+    """When the reply that is due has to be complete.
 
-    It starts when the server comes to owe something, starts again with every byte, and stops
-    when nothing is owed.
+    It starts when the server comes to owe something. Bytes alone do not move it: a reply that
+    drips is late, too.
     """
 
     def __init__(self, seconds: float | None) -> None:
-        self._seconds = math.inf if seconds is None else seconds
-        self._deadline = math.inf
+        self.seconds = math.inf if seconds is None else seconds
+        self._at = math.inf
         self._waiting: trio.CancelScope | None = None
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """The server owes something from now on, if it did not before."""
-        if self._deadline == math.inf:
-            self._deadline = trio.current_time() + self._seconds
+        if self._at == math.inf:
+            self.restart()
             if self._waiting is not None:
-                self._waiting.deadline = self._deadline
+                self._waiting.deadline = self._at
 
-    def renew(self, *, owed: bool) -> None:
-        """Something came."""
-        self._deadline = trio.current_time() + self._seconds if owed else math.inf
+    def restart(self) -> None:
+        """The server owes the next reply from now on."""
+        self._at = trio.current_time() + self.seconds
+
+    def stop(self) -> None:
+        """The server owes nothing."""
+        self._at = math.inf
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time that passes here is not the server's."""
+        begun = trio.current_time()
+        yield
+        self._at += trio.current_time() - begun
 
     async def wait(self, receive: Callable[[], Awaitable[bytes]]) -> bytes:
         """What comes in time.
@@ -138,11 +174,15 @@ class _Patience:
         Raises:
           trio.TooSlowError: nothing did.
         """
-        if self._seconds == math.inf:  # a scope for every receive would cost what it does
+        if self.seconds == math.inf:  # a scope for every receive would cost what it does
             return await receive()
-        with trio.CancelScope(deadline=self._deadline) as self._waiting:
+        with trio.CancelScope(deadline=self._at) as self._waiting:
             return await receive()
         raise trio.TooSlowError
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 class TerminalSink:

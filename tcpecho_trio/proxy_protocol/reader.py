@@ -22,6 +22,12 @@ Where the specification leaves a choice:
 - An IPv6 address may end in dotted form (``::ffff:192.0.2.1``, RFC 4291 §2.2), which §2.1
   does not mention: it is what inet_ntop(3), and so haproxy, writes on a dual-stack socket.
 - Two checksums are malformed: §2.2.3 computes "the" checksum with "the" field zeroed.
+- A line of version 1 with an address of the other family is malformed ("proxy TCP4" means IPv4
+  addresses, §2.1), unless `mixed_families` is asked for: nginx writes such lines when its realip
+  module has taken the client's address from another header, or its listener is of another family
+  than the client (https://github.com/nginx/nginx/issues/1609). They are then read as nginx's
+  version 2 writes them, and as go-proxyproto reads them: as IPv6, with IPv4 addresses mapped into
+  it (``::ffff:192.0.2.1``).
 """
 
 from __future__ import annotations
@@ -29,7 +35,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Generator
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from tcpecho_trio.display import shown
 from tcpecho_trio.proxy_protocol.header import Command, Header, Transport, written
@@ -102,14 +108,18 @@ Reading = Generator[int, None, tuple[Header, int]]
 class HeaderReader:
     """Reads the one header that a connection begins with; the module's docstring has the table.
 
+    Args:
+      mixed_families: take a line of version 1 too that names addresses of two families.
+
     Attributes:
       header: the header, once it is complete.
       rest: what came behind it, a second header included: the first bytes of the conversation.
     """
 
-    __slots__ = ("_buffer", "_fault", "_reading", "_wanted", "header", "rest")
+    __slots__ = ("_buffer", "_fault", "_mixed_families", "_reading", "_wanted", "header", "rest")
 
-    def __init__(self) -> None:
+    def __init__(self, *, mixed_families: bool = False) -> None:
+        self._mixed_families = mixed_families
         self.header: Header | None = None
         self.rest = b""
         self._buffer = bytearray()
@@ -196,18 +206,33 @@ class HeaderReader:
         fields = LINE.fullmatch(line)
         if fields is None:
             raise self._malformed(Fault.BAD_LINE)
-        four = protocol == b"TCP4 "
-        family = IPv4Address if four else IPv6Address
         host, their_host, port, their_port = (field.decode() for field in fields.groups())
         try:
-            source = (written(family(host)), int(port))
-            destination = (written(family(their_host)), int(their_port))
-        except AddressValueError as error:
+            transport, hosts = self._hosts(protocol == b"TCP4 ", (host, their_host))
+        except ValueError as error:
             raise self._malformed(Fault.BAD_ADDRESS) from error
-        if max(source[1], destination[1]) > 0xFFFF:
+        if max(int(port), int(their_port)) > 0xFFFF:
             raise self._malformed(Fault.BAD_PORT)
-        transport = Transport.TCP4 if four else Transport.TCP6
+        source, destination = (hosts[0], int(port)), (hosts[1], int(their_port))
         return Header(1, Command.PROXY, transport, source, destination), end
+
+    def _hosts(self, four: bool, said: tuple[str, str]) -> tuple[Transport, list[str]]:
+        """What a line's addresses are, and of which family.
+
+        Raises:
+          ValueError: one is no address, or not of the family that it has to be.
+        """
+        if not self._mixed_families:
+            family = IPv4Address if four else IPv6Address
+            addresses: list[IPv4Address | IPv6Address] = [family(host) for host in said]
+        else:
+            addresses = [ip_address(host) for host in said]
+            four = four and all(address.version == 4 for address in addresses)
+        hosts = [written(address) for address in addresses]
+        if four:
+            return Transport.TCP4, hosts
+        mapped = [f"::ffff:{host}" if ":" not in host else host for host in hosts]
+        return Transport.TCP6, mapped
 
     def _read_v2(self) -> Reading:
         """Read the fixed part, the addresses, the TLVs (§2.2)."""

@@ -41,13 +41,20 @@ class TlvType(enum.IntEnum):
 
 
 class SslType(enum.IntEnum):
-    """The types inside an SSL TLV (§2.2.6)."""
+    """The types inside an SSL TLV (§2.2.6); the last three came after haproxy 3.0's text.
+
+    GROUP is the key exchange's ("X25519MLKEM768"), SIG_SCHEME that of the handshake's signature
+    ("rsa_pss_rsae_sha256"), CLIENT_CERT the client's certificate in DER.
+    """
 
     VERSION = 0x21
     CN = 0x22
     CIPHER = 0x23
     SIG_ALG = 0x24
     KEY_ALG = 0x25
+    GROUP = 0x26
+    SIG_SCHEME = 0x27
+    CLIENT_CERT = 0x28
 
 
 class SslClient(enum.IntEnum):
@@ -153,7 +160,12 @@ def _ssl(value: bytes) -> dict[str, Any]:
         "verify": verify,
         "verified": bool(certificate and verify == 0),
         "tlvs": [
-            {"type": _name(SslType, kind), "value": text_or_hex(data)}
+            {"type": _name(SslType, kind), "value": _ssl_value(kind, data)}
             for kind, data in split(value, SSL_HEAD.size)
         ],
     }
+
+
+def _ssl_value(kind: int, data: bytes) -> str | dict[str, str]:
+    """A value inside an SSL TLV: text, but for the certificate, which is none even by chance."""
+    return {"hex": data.hex()} if kind == SslType.CLIENT_CERT else text_or_hex(data)

@@ -3,35 +3,46 @@
 ::
 
     serve()
-      └─ watching                the pump, the journal, and who ends the others when told to
-          └─ connections         one task a client; outlives accepting
-              └─ accepting       trio.serve_tcp(..., handler_nursery=connections)
+      └─ nursery: server           the pump, and the tasks that drain and abort
+          └─ nursery: connections  one task a client; outlives accepting
+              └─ nursery: accepting    trio.serve_tcp(..., handler_nursery=…)
 
-Accepting ends first, so new clients are refused from the moment the drain begins while the
-connected ones finish; that is why the clients do not live in serve_tcp's own nursery. Connected
-is also who has not been accepted yet: the kernel has told them that they are, and they may have
-asked something.
+Accepting ends first: new clients are refused from the moment the drain begins, while the connected
+ones finish. That is why the clients do not live in serve_tcp's own nursery. Clients in the
+backlog count as connected: the kernel has told them that they are, and they may have asked
+something.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import trio
 
 from tcpecho_trio.errors import CannotListen
-from tcpecho_trio.server.admission import Arrivals
+from tcpecho_trio.nurseries import open_nursery
+from tcpecho_trio.server.admission import Admission
+from tcpecho_trio.server.context import ServerContext
+from tcpecho_trio.server.events import (
+    DrainAborted,
+    DrainReason,
+    DrainStarted,
+    Events,
+    Listening,
+    ServerStopped,
+)
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle, Phase
-from tcpecho_trio.server.listeners import Doors
+from tcpecho_trio.server.listeners import Listeners
 from tcpecho_trio.server.pump import Pump, pump_exists
 from tcpecho_trio.server.registry import Registry
 from tcpecho_trio.server.settings import RemoteShutdown, Settings
 from tcpecho_trio.server.tls import Tls
 
 __all__ = [
+    "DrainReason",
+    "Events",
     "Journal",
     "Lifecycle",
     "Phase",
@@ -45,9 +56,9 @@ __all__ = [
 async def serve(
     settings: Settings,
     *,
-    lifecycle: Lifecycle,
-    registry: Registry,
-    journal: Journal,
+    lifecycle: Lifecycle | None = None,
+    registry: Registry | None = None,
+    events: Events | None = None,
     tls: Tls | None = None,
     listeners: Sequence[trio.abc.Listener[Any]] = (),
     task_status: trio.TaskStatus[list[trio.abc.Listener[Any]]] = trio.TASK_STATUS_IGNORED,
@@ -59,115 +70,114 @@ async def serve(
 
     Args:
       settings: what the server is.
-      lifecycle: says when to end.
-      registry: who is connected.
-      journal: what happened.
+      lifecycle: says when to end; without one, only a cancellation does.
+      registry: which connections there are, for a caller who wants to look.
+      events: what happens, for those who subscribe to it.
       tls: what clients of ``tls://`` endpoints shake hands with; it may be loaded anew meanwhile.
       listeners: already listening, to be served instead of those that the settings name, and
         closed at the end; over TLS where they are TCP and there is `tls`.
       task_status: for ``nursery.start()``.
 
     Raises:
-      CannotListen: the port could not be opened.
+      CannotListen: an endpoint could not be opened.
     """
-    failure: CannotListen | None = None
-    serving: list[trio.abc.Listener[Any]] = []
+    events = Events() if events is None else events
+    registry = Registry() if registry is None else registry  # an empty one is false
+    lifecycle = Lifecycle() if lifecycle is None else lifecycle
+    pump = _make_pump(settings, events)
+    context = ServerContext(settings, lifecycle, registry, events, pump)
+    closed_listeners = trio.Event()
     started = False
-    doors_closed = trio.Event()
     try:
-        pump = Pump(journal) if settings.pump and pump_exists() else None
-    except OSError as error:  # not even a descriptor for that
-        raise CannotListen.because(error, settings.host, settings.port) from error
-    arrivals = Arrivals(
-        settings=settings,
-        lifecycle=lifecycle,
-        registry=registry,
-        journal=journal,
-        pump=pump,
-    )
-    try:
-        async with trio.open_nursery() as watching:
-            watching.start_soon(journal.run)
+        async with open_nursery(CannotListen) as server:
             if pump is not None:
-                watching.start_soon(pump.run)
+                server.start_soon(pump.run)
             async with trio.open_nursery() as connections:
                 try:
                     async with trio.open_nursery() as accepting:
-                        # These watchers outlive the scopes that they are given; then they
-                        # have nothing to cancel.
-                        watching.start_soon(_cut_when_told, lifecycle, connections.cancel_scope)  # noqa: ASYNC111
-                        watching.start_soon(
-                            partial(
-                                _end_when_told,
-                                lifecycle,
-                                registry,
-                                journal,
-                                accepting=accepting.cancel_scope,  # noqa: ASYNC111
-                                connections=connections.cancel_scope,  # noqa: ASYNC111
-                                settings=settings,
-                                doors_closed=doors_closed,
-                            )
-                        )
-                        doors = Doors(arrivals, tls, connections, unix_mode=settings.unix_mode)
-                        names: list[str] = []
-                        try:
-                            for listener in listeners:
-                                names.append(await accepting.start(doors.inherit, listener))
-                                serving.append(listener)
-                            for endpoint in () if listeners else settings.endpoints:
-                                opened, name = await accepting.start(doors.open, endpoint)
-                                serving += opened
-                                names.append(name)
-                        except CannotListen as error:
-                            failure = error  # raised below, where no nursery wraps it
-                            accepting.cancel_scope.cancel()
-                            connections.cancel_scope.cancel()  # who came by a door that opened
-                        else:
-                            for name in names:
-                                journal.listening(name)
-                            started = True
-                            task_status.started(serving)
+                        scopes = accepting.cancel_scope, connections.cancel_scope
+                        server.start_soon(_drain_when_told, context, *scopes, closed_listeners)
+                        server.start_soon(_abort_when_told, context, connections.cancel_scope)
+                        opened = await _listen(context, tls, listeners, accepting, connections)
+                        started = True
+                        task_status.started(opened)
                 finally:
-                    doors_closed.set()
-            watching.cancel_scope.cancel()
+                    closed_listeners.set()
+            server.cancel_scope.cancel()
     finally:
         if pump is not None:
             pump.close()
-    if failure is not None:
-        raise failure
-    journal.stopped(registry.closed - registry.cut, registry.cut)
+    events.publish(ServerStopped(registry.served, registry.aborted, registry.totals()))
     lifecycle.stop()
     if not started:
         task_status.started([])
 
 
-async def _end_when_told(
-    lifecycle: Lifecycle,
-    registry: Registry,
-    journal: Journal,
-    *,
+def _make_pump(settings: Settings, events: Events) -> Pump | None:
+    """The pump, where there is one.
+
+    Raises:
+      CannotListen: not even a descriptor for that is left.
+    """
+    try:
+        return Pump(events) if settings.pump and pump_exists() else None
+    except OSError as error:
+        raise CannotListen.because(error, settings.host, settings.port) from error
+
+
+async def _listen(
+    context: ServerContext,
+    tls: Tls | None,
+    inherited: Sequence[trio.abc.Listener[Any]],
+    accepting: trio.Nursery,
+    connections: trio.Nursery,
+) -> list[trio.abc.Listener[Any]]:
+    """Open every endpoint, and accept there; tell of them once all are open.
+
+    Raises:
+      CannotListen: one of them could not be opened.
+    """
+    settings = context.settings
+    listeners = Listeners(Admission(context), tls, connections, unix_mode=settings.unix_mode)
+    serving: list[trio.abc.Listener[Any]] = []
+    names: list[str] = []
+    for listener in inherited:
+        names.append(await accepting.start(listeners.inherit, listener))
+        serving.append(listener)
+    for endpoint in () if inherited else settings.endpoints:
+        opened, name = await accepting.start(listeners.open, endpoint)
+        serving += opened
+        names.append(name)
+    for name in names:
+        context.events.publish(Listening(name))
+    return serving
+
+
+async def _drain_when_told(
+    context: ServerContext,
     accepting: trio.CancelScope,
     connections: trio.CancelScope,
-    settings: Settings,
-    doors_closed: trio.Event,
+    closed_listeners: trio.Event,
 ) -> None:
-    """Drain: refuse newcomers, wake whoever is idle, bound the time. Then, if told so, cut."""
+    """Refuse newcomers, wake idle clients, bound the time of all. If told so, tell of the abort."""
+    lifecycle, registry, events = context.lifecycle, context.registry, context.events
     await lifecycle.wait_draining()
     accepting.cancel()  # also while the sockets are still being opened
     now = trio.current_time()
-    connections.deadline = now + settings.drain_timeout
-    for arriving in registry.arriving:
-        arriving.deadline = now + settings.drain_grace
-    await doors_closed.wait()
-    journal.draining(lifecycle.reason, len(registry))  # whoever reads that finds nobody listening
-    for client in registry:
-        client.drain()
-    if not lifecycle.cutting:  # else no checkpoint: everything may be over by now
-        await lifecycle.wait_cut()
-    journal.cutting()
+    connections.deadline = now + context.settings.drain_timeout
+    for admission in registry.admitting:
+        admission.deadline = now + context.settings.drain_grace
+    await closed_listeners.wait()
+    # Whoever reads this event finds that connections are refused.
+    events.publish(DrainStarted(lifecycle.reason, len(registry), lifecycle.client))
+    for connection in registry:
+        connection.drain()
+    if not lifecycle.aborting:  # else no checkpoint: everything may be over by now
+        await lifecycle.wait_aborted()
+    events.publish(DrainAborted())
 
 
-async def _cut_when_told(lifecycle: Lifecycle, connections: trio.CancelScope) -> None:
-    """Cut, without waiting for the doors: nobody is let in last then."""
-    await lifecycle.wait_cut()
+async def _abort_when_told(context: ServerContext, connections: trio.CancelScope) -> None:
+    """Abort everybody at once, without a look at the backlog."""
+    await context.lifecycle.wait_aborted()
     connections.cancel()

@@ -1,337 +1,216 @@
-"""From an accepted socket to a conversation: is there room, who is there, and over what?
+"""From an accepted socket to a conversation: a pipeline in the order of the wire.
 
-The order on the wire is the order here: a PROXY header, then TLS, then the messages. Most servers
-have neither, and their clients pay nothing for it: they go to their
-:class:`~tcpecho_trio.server.connection.Connection` at once.
+::
+
+    limits → PROXY header → TLS handshake → faults → conversation
+
+Limits are looked at, and the connection's number and faults are decided, at the moment when a
+connection is accepted: so they follow the order of arrival. The other stages may have to wait for
+the client, so they run in the connection's own task. Each is a function from an accepted
+connection to an accepted connection or a rejection (:mod:`~tcpecho_trio.server.accepted`).
+:meth:`Admission._stages` lists them: a new stage is one file and one line there.
+
+Most servers have none of them, and their clients pay nothing for it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import socket
-import struct
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from functools import partial
-from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import NamedTuple
 
 import trio
 
-from tcpecho_trio.addresses import format_address, is_loopback
+from tcpecho_trio.addresses import format_address
 from tcpecho_trio.dialects import SERVER_FULL
-from tcpecho_trio.display import shown
-from tcpecho_trio.proxy_protocol import Command, Header, HeaderReader, MalformedHeader
-from tcpecho_trio.server import write_timeout
+from tcpecho_trio.server.accepted import AcceptedConnection, Outcome, Rejection, Stage
+from tcpecho_trio.server.accepting import Handler
+from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection import Connection, linger, reset_on_close
-from tcpecho_trio.server.faults import Fault, FaultSampler, FaultyStream
-from tcpecho_trio.server.journal import Journal
-from tcpecho_trio.server.lifecycle import Lifecycle
-from tcpecho_trio.server.pump import Pump
-from tcpecho_trio.server.registry import Registry
-from tcpecho_trio.server.report import Introduction, Witness
-from tcpecho_trio.server.settings import Settings
-from tcpecho_trio.server.tls import NO_ROOM, HandshakeFailed, Tls, TlsStream
-
-HEADER_TIME = 5.0
-"""Seconds for a PROXY header to come: the proxy sends it at once, with the connection (the
-specification's §2 asks for at least 3)."""
-
-PEEK = 4096 + 16
-"""Bytes looked at for a PROXY header: more than the longest one."""
+from tcpecho_trio.server.connection_info import ConnectionInfo
+from tcpecho_trio.server.context import ServerContext
+from tcpecho_trio.server.events import ConnectionCrashed, ConnectionProbed, ConnectionRefused
+from tcpecho_trio.server.fault_stage import FaultStage
+from tcpecho_trio.server.faults import FaultSampler
+from tcpecho_trio.server.peer import Peer
+from tcpecho_trio.server.proxy_stage import ProxyHeaderStage
+from tcpecho_trio.server.tls import NO_ROOM, Tls
+from tcpecho_trio.server.tls_stage import TlsStage
 
 REFUSAL_TIME = 1.0
-"""Seconds to tell a client that the server is full; shorter than lingering, because whoever
-is refused holds a descriptor that others may need."""
-
-Handler = Callable[[trio.SocketStream], Awaitable[None]]
-
-
-class Peer(NamedTuple):
-    """Whose socket it is; a tuple, because every connection makes one.
-
-    Args:
-      name: as it is written everywhere.
-      host: its IP address; empty for a Unix socket.
-      local: whether it is on this machine.
-    """
-
-    name: str
-    host: str
-    local: bool
-
-    @classmethod
-    def of(cls, sock: trio.socket.SocketType) -> Peer:
-        """Ask the kernel.
-
-        Raises:
-          OSError: ENOTCONN, it was reset before it was accepted.
-        """
-        address = sock.getpeername()
-        if isinstance(address, tuple):
-            return cls(format_address(address), str(address[0]), is_loopback(address))
-        return cls(_unix_name(sock), "", True)
-
-    def may_speak_for_others(self, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
-        """Whether its PROXY headers are believed: it is in a network, or on a Unix socket.
-
-        An IPv4 peer on an IPv6 socket is the IPv4 peer it is (RFC 4291 §2.5.5.2).
-        """
-        if not self.host:
-            return True
-        host = ip_address(self.host.removeprefix("::ffff:").partition("%")[0])
-        return any(host in network for network in networks)
+"""Seconds to tell a client that it may not talk. Shorter than an ordinary lingering close, because
+it holds a descriptor that others may need."""
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """A connection before anything has been said on it.
+class AcceptedAt:
+    """The endpoint at which a connection is accepted.
 
     Args:
-      stream: the connection.
-      peer: whose it is.
-      tls: what to shake hands with; None for plain connections.
-      path: of the Unix socket that it came by, bytes for an abstract name; empty for TCP.
-      number: which visit it is since the server started, from 1.
-      faults: what it is made to suffer.
+      name: as it is written, with the real port.
+      tls: what clients shake hands with there; None for plain connections.
+      unix: whether it is a Unix socket, whose connections have no address of their own.
     """
 
-    stream: trio.SocketStream
-    peer: Peer
-    tls: Tls | None
-    path: str | bytes
-    number: int
-    faults: tuple[Fault, ...]
-
-    def local_name(self) -> str:
-        """Our own address on it."""
-        if self.path:
-            return f"unix:{shown(self.path)}"
-        return format_address(self.stream.socket.getsockname())
+    name: str
+    tls: Tls | None = None
+    unix: bool = False
 
 
-class Arrivals:
-    """Receives the connections of one server, whichever door they come in by.
+class Admission:
+    """Lets in the connections of one server, whichever endpoint they come by."""
 
-    Args:
-      settings: what the server is.
-      lifecycle: once it drains, nobody is waited for.
-      registry: who is connected, and who is arriving.
-      journal: what happened.
-      pump: moves plain traffic.
-    """
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+        settings = context.settings
+        self._faults = FaultSampler(settings.faults, settings.fault_seed)
 
-    def __init__(
-        self,
-        *,
-        settings: Settings,
-        lifecycle: Lifecycle,
-        registry: Registry,
-        journal: Journal,
-        pump: Pump | None,
-    ) -> None:
-        self._settings = settings
-        self._lifecycle = lifecycle
-        self._registry = registry
-        self._journal = journal
-        self._pump = pump
-        self._lottery = FaultSampler(settings.faults, settings.fault_seed)
-        self._at_once = not (settings.proxy_protocol or settings.faults or settings.dialect.reports)
-        self._count = 0
+    def handler(self, endpoint: AcceptedAt) -> Handler:
+        """What is called with each connection at the moment when it is accepted.
 
-    def handler(self, tls: Tls | None = None, *, path: str | bytes = "") -> Handler:
-        """What a door calls with each connection.
-
-        Args:
-          tls: what clients shake hands with, where they have to.
-          path: of the Unix socket, where it is one.
+        It returns what serves the connection, to be awaited in a task of its own. No failure
+        leaves either, because in a nursery one handler's exception ends all the others.
         """
-        return partial(self.receive, tls, path)
+        stages = self._stages(endpoint)
 
-    def receive(
-        self, tls: Tls | None, path: str | bytes, stream: trio.SocketStream
+        def handle(stream: trio.SocketStream) -> Awaitable[None]:
+            return self._accept(endpoint, stages, stream)
+
+        return handle
+
+    def _stages(self, endpoint: AcceptedAt) -> tuple[Stage, ...]:
+        """The stages behind the limits, in the order of the wire."""
+        settings = self._context.settings
+        stages: list[Stage] = []
+        if settings.proxy_protocol:
+            speaks_first = bool(settings.dialect.greeting) or settings.banner
+            stages.append(ProxyHeaderStage(settings.trusted_proxies, speaks_first))
+        if endpoint.tls is not None:
+            stages.append(TlsStage(endpoint.tls, settings.write_period))
+        if settings.faults:
+            stages.append(FaultStage(self._context.events, settings.write_period))
+        return tuple(stages)
+
+    def _accept(
+        self, endpoint: AcceptedAt, stages: tuple[Stage, ...], stream: trio.SocketStream
     ) -> Awaitable[None]:
-        """Serve one accepted connection, to be awaited in a task of its own.
+        """Decide what has to be decided in the order of arrival.
 
-        No failure leaves it, because in a nursery one handler's exception ends all the others.
-        Not a coroutine itself: an idle connection should not pay for one more frame.
+        Not a coroutine itself: it runs at once, and an idle connection does not pay for one more
+        frame.
         """
         try:
             peer = Peer.of(stream.socket)
-        except OSError:
+        except OSError:  # reset before it was accepted
             return _nobody()
-        registry = self._registry
-        if len(registry) + len(registry.arriving) >= self._settings.max_connections:
-            return self._refuse(stream, peer, SERVER_FULL.encode() if tls is None else NO_ROOM)
-        if self._at_once and tls is None:
-            return self._connection(stream, peer.name, peer.local).run()
-        self._count += 1
-        faults = self._lottery.draw()
-        return self._introduce(Visit(stream, peer, tls, path, self._count, faults))
+        registry, settings = self._context.registry, self._context.settings
+        full = registry.places >= settings.max_connections
+        number = registry.accept()
+        try:
+            if not (stages or full):  # most servers, and nearly all of their connections
+                info = ConnectionInfo(number, peer.name, peer.name, endpoint.name)
+                return Connection(
+                    stream,
+                    info,
+                    self._context,
+                    trusted=peer.local,
+                    local=self._local(endpoint, stream),
+                ).run()
+            faults = self._faults.draw() if settings.faults and not full else ()
+            info = ConnectionInfo(
+                number, peer.name, peer.name, endpoint.name, faults=tuple(map(str, faults))
+            )
+            accepted = AcceptedConnection(stream, stream, peer, info, peer.local, faults)
+            if full:
+                return self._reject(accepted, _no_place(endpoint, info))
+            return self._admit(endpoint, stages, accepted)
+        except Exception as error:  # noqa: BLE001  our bug, or no memory: it costs this client only
+            registry.close(number, CloseReason.CRASHED)
+            info = ConnectionInfo(number, peer.name, peer.name, endpoint.name)
+            self._context.events.publish(ConnectionCrashed(info, error))
+            return _nobody()
 
-    def _connection(
-        self,
-        stream: trio.abc.HalfCloseableStream,
-        name: str,
-        trusted: bool,
-        witness: Witness | None = None,
-    ) -> Connection:
+    async def _admit(
+        self, endpoint: AcceptedAt, stages: tuple[Stage, ...], accepted: AcceptedConnection
+    ) -> None:
+        """Go through the stages; then let the client talk, or close."""
+        outcome: Outcome | None = None
+        registry, lifecycle = self._context.registry, self._context.lifecycle
+        number = accepted.info.number
+        # The drain does not wait long for a client that has not even been admitted. It gives this
+        # scope its deadline, unless it has begun already.
+        with trio.CancelScope() as scope:
+            if lifecycle.draining:
+                scope.deadline = trio.current_time() + self._context.settings.drain_grace
+            registry.admitting.add(scope)
+            try:
+                outcome = await _through(stages, accepted)
+            except (OSError, trio.BrokenResourceError):  # the client left
+                outcome = Rejection(CloseReason.PROBE, ConnectionProbed(accepted.info))
+            except trio.Cancelled:
+                registry.close(number, CloseReason.ABORTED)
+                raise
+            except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
+                outcome = Rejection(CloseReason.CRASHED, ConnectionCrashed(accepted.info, error))
+            finally:
+                registry.admitting.discard(scope)
+        if isinstance(outcome, Rejection):
+            await self._reject(accepted, outcome)
+        elif outcome is not None:
+            await self._conversation(endpoint, outcome).run()
+
+    async def _reject(self, accepted: AcceptedConnection, rejection: Rejection) -> None:
+        """Say why the client may not talk, to it and to the subscribers, and close."""
+        context = self._context
+        context.events.publish(rejection.event)
+        try:
+            if rejection.linger:
+                with trio.move_on_after(REFUSAL_TIME):
+                    await accepted.socket.send_all(rejection.reply)
+                    await linger(accepted.socket)
+            elif rejection.reason is not CloseReason.PROBE:
+                reset_on_close(accepted.socket)
+        except trio.BrokenResourceError:
+            pass  # the client did not wait for it
+        except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
+            context.events.publish(ConnectionCrashed(accepted.info, error))
+        finally:
+            context.registry.close(accepted.info.number, rejection.reason)
+
+    def _conversation(self, endpoint: AcceptedAt, accepted: AcceptedConnection) -> Connection:
+        local = self._local(endpoint, accepted.socket)
         return Connection(
-            stream,
-            peer=name,
-            trusted=trusted,
-            settings=self._settings,
-            lifecycle=self._lifecycle,
-            registry=self._registry,
-            journal=self._journal,
-            pump=self._pump,
-            witness=witness,
+            accepted.stream, accepted.info, self._context, trusted=accepted.trusted, local=local
         )
 
-    async def _refuse(self, stream: trio.SocketStream, peer: Peer, told: bytes) -> None:
-        """Tell a client that there is no room for it, and close in an orderly way."""
-        self._journal.refused(peer.name)
-        try:
-            with trio.move_on_after(REFUSAL_TIME), contextlib.suppress(trio.BrokenResourceError):
-                await stream.send_all(told)
-                await linger(stream)
-        except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
-            self._journal.crashed(peer.name, error)
-
-    async def _introduce(self, visit: Visit) -> None:
-        """Find out who is there and over what; then let them talk."""
-        connection: Connection | None = None
-        # The drain does not wait long for somebody who has not even said who they are; it gives
-        # this scope its deadline, unless it has begun already.
-        with trio.CancelScope() as scope:  # noqa: ASYNC912  what may wait is cancelled there
-            if self._lifecycle.draining:
-                scope.deadline = trio.current_time() + self._settings.drain_grace
-            self._registry.arriving.add(scope)
-            try:
-                connection = await self._introduced(visit)
-            except (OSError, trio.BrokenResourceError):
-                pass  # they left
-            except _NotLetIn:
-                reset_on_close(visit.stream)
-            except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
-                self._journal.crashed(visit.peer.name, error)
-            finally:
-                self._registry.arriving.discard(scope)
-        if connection is not None:
-            await connection.run()
-
-    async def _introduced(self, visit: Visit) -> Connection | None:
-        """The conversation that can begin; None if they left without a word (a health probe)."""
-        name, trusted = visit.peer.name, visit.peer.local
-        header: Header | None = None
-        if self._settings.proxy_protocol:
-            header = await self._header(visit)
-            if header is None:
-                return None
-            if header.source is not None:
-                name, on_its_machine = _client(header)
-                trusted = trusted and on_its_machine  # the proxy's loopback may not be ours
-            elif header.command is Command.PROXY:
-                trusted = False  # the proxy does not know whom it speaks for
-        stream: trio.abc.HalfCloseableStream = visit.stream
-        agreed = None
-        if visit.tls is not None:
-            stream = secured = TlsStream(visit.stream, visit.tls, self._settings.patience)
-            try:
-                if not await secured.shake_hands():
-                    return None
-            except (HandshakeFailed, write_timeout.WriteTimeout) as error:
-                self._journal.tls_refused(name, str(error))
-                if isinstance(error, HandshakeFailed) and error.told:  # a reset would undo it
-                    with trio.move_on_after(REFUSAL_TIME):
-                        await linger(visit.stream)  # noqa: ASYNC120  if cancelled, that is all
-                    return None
-                raise _NotLetIn from error
-            agreed = secured.described()
-        faults = tuple(map(str, visit.faults))
-        if faults:
-            self._journal.faulty(name, " ".join(faults))
-            stream = FaultyStream(stream, visit.faults, self._settings.patience)
-        witness = None
-        if self._settings.dialect.reports:
-            introduction = Introduction(
-                number=visit.number,
-                client=name,
-                peer=visit.peer.name,
-                local=visit.local_name(),
-                header=header,
-                tls=agreed,
-                faults=faults,
-            )
-            witness = Witness(introduction, self._settings.name, self._settings.identity)
-        return self._connection(stream, name, trusted, witness)
-
-    async def _header(self, visit: Visit) -> Header | None:
-        """The PROXY header; None if they left without a word."""
-        peer, sock = visit.peer, visit.stream.socket
-        if not peer.may_speak_for_others(self._settings.trusted_proxies):
-            self._journal.proxy_refused(peer.name, "untrusted", "")
-            raise _NotLetIn
-        reader = HeaderReader()
-        with trio.move_on_after(HEADER_TIME) as waiting:  # noqa: ASYNC912  as above
-            try:
-                while reader.header is None:
-                    # Looked at first, then taken: what follows the header stays where it is.
-                    seen = await sock.recv(PEEK, socket.MSG_PEEK)
-                    if not seen:
-                        reader.receive_eof()
-                        return None
-                    reader.receive_data(seen)
-                    await sock.recv(len(seen) - len(reader.rest))
-            except MalformedHeader as error:
-                self._journal.proxy_refused(peer.name, error.fault.name.lower(), error.seen)
-                raise _NotLetIn from error
-        if waiting.cancelled_caught:
-            self._journal.proxy_refused(peer.name, "late", "")
-            raise _NotLetIn
-        header = reader.header
-        if header is not None and _is_the_proxys_own(header, peer) and not self._speaks_first():
-            with trio.move_on_after(HEADER_TIME):  # the proxy's own probe mostly just leaves
-                if not await sock.recv(1, socket.MSG_PEEK):
-                    return None
-        return header
-
-    def _speaks_first(self) -> bool:
-        """Whether clients wait for us to begin."""
-        return bool(self._settings.dialect.greeting) or self._settings.banner
+    def _local(self, endpoint: AcceptedAt, stream: trio.SocketStream) -> str:
+        """Our own address on a connection, for a dialect that reports it."""
+        if not self._context.settings.dialect.reports:
+            return ""
+        if endpoint.unix:
+            return endpoint.name.replace("unix://", "unix:", 1)
+        with contextlib.suppress(OSError):  # else it is broken already
+            return format_address(stream.socket.getsockname())
+        return ""
 
 
-class _NotLetIn(Exception):
-    """They did not introduce themselves as they have to; the journal has been told."""
+def _no_place(endpoint: AcceptedAt, info: ConnectionInfo) -> Rejection:
+    """What a client is told for which a full server has no place."""
+    reply = SERVER_FULL.encode() if endpoint.tls is None else NO_ROOM
+    event = ConnectionRefused(info, CloseReason.FULL)
+    return Rejection(CloseReason.FULL, event, reply, linger=True)
+
+
+async def _through(stages: tuple[Stage, ...], accepted: AcceptedConnection) -> Outcome:
+    """Take a connection through the stages, as far as they let it."""
+    for stage in stages:
+        outcome = await stage(accepted)
+        if isinstance(outcome, Rejection):
+            return outcome
+        accepted = outcome
+    return accepted
 
 
 async def _nobody() -> None:
     """Serve a connection whose client is gone."""
     await trio.lowlevel.checkpoint()
-
-
-def _is_the_proxys_own(header: Header, peer: Peer) -> bool:
-    """Whether the proxy speaks for itself: LOCAL; in version 1, which lacks it, its own address.
-
-    That is how haproxy 2.6 checks a server that has ``send-proxy``.
-    """
-    if header.command is Command.LOCAL:
-        return True
-    return isinstance(header.source, tuple) and format_address(header.source) == peer.name
-
-
-def _client(header: Header) -> tuple[str, bool]:
-    """The name of the client that a proxy speaks for, and whether it is on the proxy's machine."""
-    source = header.source
-    if isinstance(source, tuple):
-        return format_address(source), is_loopback(source)
-    return f"unix:{shown(source or b'')}", True
-
-
-def _unix_name(sock: trio.socket.SocketType) -> str:
-    """What a peer is called that has no address: its process and our descriptor (unix(7))."""
-    process = ""
-    if hasattr(socket, "SO_PEERCRED"):
-        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        process = str(struct.unpack("3i", credentials)[0])
-    return f"unix:{process}/{sock.fileno()}"

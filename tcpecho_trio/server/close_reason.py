@@ -14,7 +14,14 @@ FOREIGN       it speaks HTTP or TLS where a word has power     reset
 FAULT         a fault that was asked for ends it               linger, or reset
 ABORTED       cancelled: the drain timeout, or a second signal reset
 CRASHED       a bug of ours                                    reset
+------------- ------------------------------------------------ ----------------------
+PROBE         the client left without a byte                   close
+FULL          the server has no place for it                   a line, linger
+PROXY_HEADER  it began with no PROXY header that is believed   reset
+TLS_HANDSHAKE there was no agreement on TLS                    alert, linger; or reset
 ============= ================================================ ======================
+
+The last four come before the conversation: nothing was ever answered.
 """
 
 from __future__ import annotations
@@ -36,6 +43,10 @@ class CloseReason(enum.Enum):
     FAULT = "fault"
     ABORTED = "aborted"
     CRASHED = "crashed"
+    PROBE = "probe"
+    FULL = "full"
+    PROXY_HEADER = "proxy_header"
+    TLS_HANDSHAKE = "tls_handshake"
 
     @property
     def by_force(self) -> bool:

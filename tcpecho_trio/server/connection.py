@@ -1,9 +1,8 @@
-"""One client from accept to close: the protocol's outputs, and the policy around them.
+"""One client from its first message to its close: the protocol's outputs, and the policy.
 
-The only place that decides what is said to a client and how its connection ends. The way of
-a chunk: receive → :class:`~tcpecho_trio.protocol.Protocol` → obey → send.
-
-How it can end is a list of its own: :mod:`~tcpecho_trio.server.close_reason`.
+This is the only place that decides what a client is answered and how its connection ends. The way
+of a chunk: receive → :class:`~tcpecho_trio.protocol.Protocol` → obey → send. How a connection can
+end is a list of its own: :mod:`~tcpecho_trio.server.close_reason`.
 """
 
 from __future__ import annotations
@@ -11,20 +10,31 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+from time import perf_counter
 
 import trio
 
 from tcpecho_trio.dialects import SHUTDOWN_REFUSED, Action
-from tcpecho_trio.protocol import Foreign, Protocol, Request
+from tcpecho_trio.protocol import Foreign, Output, Protocol, Request, State
 from tcpecho_trio.server import write_timeout
 from tcpecho_trio.server.close_reason import CloseReason
+from tcpecho_trio.server.connection_info import ConnectionInfo
+from tcpecho_trio.server.context import ServerContext
+from tcpecho_trio.server.events import (
+    ConnectionClosed,
+    ConnectionCrashed,
+    ConnectionOpened,
+    DisconnectRequested,
+    DrainReason,
+    ForeignProtocol,
+    ShutdownRefused,
+)
 from tcpecho_trio.server.faults import Injected
-from tcpecho_trio.server.journal import Journal
-from tcpecho_trio.server.lifecycle import Lifecycle
-from tcpecho_trio.server.pump import Handoff, Pump
-from tcpecho_trio.server.registry import Registry
-from tcpecho_trio.server.report import Witness
-from tcpecho_trio.server.settings import RemoteShutdown, Settings
+from tcpecho_trio.server.pump import COMMAND_PIECE, Handoff
+from tcpecho_trio.server.report import ConnectionReport
+from tcpecho_trio.server.settings import RemoteShutdown
+from tcpecho_trio.server.stats import ConnectionStats
+from tcpecho_trio.server.turns import SLICE
 
 RECEIVE_SIZE = 65536
 """Bytes asked for in one receive; asyncio and Trio ask for as much."""
@@ -58,137 +68,139 @@ class Connection:
     """One client and its conversation.
 
     Args:
-      stream: the connection; not closed here but by whoever accepted it, yet told here to
-        reset when it has to be cut.
-      peer: the client's address as it is written.
+      stream: the connection. It is closed by whoever accepted it, but told here to reset when it
+        has to be aborted.
+      info: who is connected.
+      context: what this server's connections share. The pump moves the traffic of a bare socket;
+        with any other stream, or without a pump, the connection does it all itself.
       trusted: whether the client is on this machine.
-      pump: moves the plain traffic; without one, or with a stream that is not a bare
-        socket, the connection does it all itself.
-      witness: sees what passes, for a dialect that reports it; then the pump is not used.
+      local: our own address on it, for a dialect that reports it.
     """
 
     __slots__ = (
-        "_ending",
-        "_journal",
-        "_lifecycle",
-        "_pump",
-        "_registry",
-        "_settings",
+        "_closing",
+        "_context",
+        "_local",
+        "_silent",
         "_stream",
         "_trusted",
         "_waiting",
-        "_witness",
-        "active",
-        "peer",
+        "info",
         "protocol",
+        "stats",
+        "watched",
     )
 
     def __init__(
         self,
         stream: trio.abc.HalfCloseableStream,
+        info: ConnectionInfo,
+        context: ServerContext,
         *,
-        peer: str,
         trusted: bool,
-        settings: Settings,
-        lifecycle: Lifecycle,
-        registry: Registry,
-        journal: Journal,
-        pump: Pump | None = None,
-        witness: Witness | None = None,
+        local: str = "",
     ) -> None:
-        self.peer = peer
-        self.active = trio.current_time()
-        self.protocol = Protocol(settings.dialect)
+        dialect = context.settings.dialect
+        self.info = info
+        self.stats = ConnectionStats(
+            trio.current_time(),
+            messages=context.events.counting or dialect.reports,
+            read_sizes=dialect.reports,
+        )
+        self.protocol = Protocol(dialect)
+        self.watched = context.events.messages  # see Carried; the greeting has no message
         self._stream = stream
+        self._context = context
         self._trusted = trusted
-        self._settings = settings
-        self._lifecycle = lifecycle
-        self._registry = registry
-        self._journal = journal
-        self._pump = pump if witness is None else None
-        self._witness = witness
+        self._local = local
+        self._silent = False  # the last message gets no reply
         self._waiting: trio.CancelScope | None = None  # owned by _wait(); ended by drain()
-        self._ending: CloseReason | None = None
+        self._closing: CloseReason | None = None  # once it is decided
 
     def drain(self) -> None:
-        """Wake up if waiting for input; whatever is being answered is finished first."""
+        """Wake up if waiting for input; what is being answered is finished first."""
         if self._waiting is not None:
             self._waiting.cancel()  # without effect on a wait that is over
 
     async def run(self) -> None:
         """Converse until the end, whichever it is, and leave the registry at its close."""
-        self._registry.add(self)
-        self._journal.connected(self.peer)
+        context = self._context
+        context.registry.open(self)
+        context.events.publish(ConnectionOpened(self.info))
         said_all = False
         try:
             try:
                 await self._converse()
             except Injected as fault:
-                self._ending = CloseReason.FAULT
+                self._closing = CloseReason.FAULT
                 if fault.reset:
                     reset_on_close(self._stream)
                     return
             said_all = True
-            if self._ending is CloseReason.FOREIGN:
+            if self._closing is CloseReason.FOREIGN:
                 reset_on_close(self._stream)
                 return
-            if self._ending is CloseReason.EOF and isinstance(self._stream, trio.SocketStream):
+            if self._closing is CloseReason.EOF and isinstance(self._stream, trio.SocketStream):
                 return  # to close it is all that is left, and not worth a scope
             with trio.move_on_after(LINGER_TIME):
-                if self._ending is CloseReason.EOF:
+                if self._closing is CloseReason.EOF:
                     await self._stream.send_eof()
                 else:
                     await linger(self._stream)
         except trio.BrokenResourceError:
-            # After the ending was decided it changes nothing: old clients close at once.
-            self._ending = self._ending or CloseReason.RESET
+            # Once the reason is decided, a break changes nothing: old clients close at once.
+            self._closing = self._closing or CloseReason.RESET
         except write_timeout.WriteTimeout:
-            self._ending = CloseReason.WRITE_TIMEOUT
+            self._closing = CloseReason.WRITE_TIMEOUT
             reset_on_close(self._stream)
         except trio.Cancelled:
             if not said_all:  # else only the peer's own close was still waited for
-                self._ending = CloseReason.ABORTED
+                self._closing = CloseReason.ABORTED
                 reset_on_close(self._stream)
             raise
         except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
-            self._ending = CloseReason.CRASHED
+            self._closing = CloseReason.CRASHED
             reset_on_close(self._stream)
-            self._journal.crashed(self.peer, error)
+            context.events.publish(ConnectionCrashed(self.info, error))
         finally:
-            ending = self._ending or CloseReason.ABORTED
-            self._registry.remove(self, ending)
-            self._journal.closed(self.peer, ending.value)
+            reason = self._closing or CloseReason.ABORTED
+            context.registry.close(self.info.number, reason)
+            seconds = trio.current_time() - self.stats.opened_at
+            context.events.publish(ConnectionClosed(self.info, reason, self.stats, seconds))
 
     async def _converse(self) -> None:
-        """Answer until the ending is decided."""
-        if self._settings.dialect.greeting:
-            await self._send(self._settings.dialect.greeting.encode())
-        if self._settings.banner and self._witness is not None:
-            await self._send(f"{self._witness.report()}\n".encode())
-        while self._ending is None and (due := await self._wait()) is not None:
+        """Answer until the close reason is decided."""
+        settings = self._context.settings
+        if settings.dialect.greeting:
+            await self._send(settings.dialect.greeting.encode())
+        if settings.banner and settings.dialect.reports:
+            await self._send(f"{self._report()}\n".encode())
+        while self._closing is None and (due := await self._wait()) is not None:
             await self._answer(due)
-        if self._ending is None and self._lifecycle.draining:
+        if self._closing is None and self._context.lifecycle.draining:
             await self._finish_for_drain()
-        elif self._ending is None:
+        elif self._closing is None:
             await self._end_input(CloseReason.IDLE)
 
     async def _wait(self) -> Handoff | None:
         """What is to be done next; None when the drain or too long a silence ends the waiting.
 
-        Only this can be woken: what has been received is never lost to a cancellation, because
-        it is answered outside. The deadline is lazy. The pump only stamps the time, and who
+        Only this can be woken. What has been received is never lost to a cancellation, because it
+        is answered outside. The deadline is lazy: the pump only stamps the time, and a client that
         turns out to have spoken since waits on.
         """
-        while not self._lifecycle.draining:
-            deadline = self.active + self._settings.longest_silence
+        stats, pump = self.stats, self._context.pump
+        longest_silence = self._context.settings.longest_silence
+        while not self._context.lifecycle.draining:
+            deadline = stats.active + longest_silence
             with trio.CancelScope(deadline=deadline) as self._waiting:
                 if self.protocol.awaits_quiet:
                     return await self._receive_or_quiet()
-                if self._pump is not None and isinstance(self._stream, trio.SocketStream):
-                    return await self._pump.carry(self._stream, self)
+                if pump is not None and isinstance(self._stream, trio.SocketStream):
+                    return await pump.carry(self._stream, self)
                 return await self._receive()
-            if trio.current_time() >= self.active + self._settings.longest_silence:
-                # A last look: what came while nobody could look is no silence.
+            if trio.current_time() >= stats.active + longest_silence:
+                # A last look: data may have arrived while we were blocked.
                 with trio.move_on_after(QUIET_PERIOD):
                     return await self._receive()
                 break
@@ -198,12 +210,12 @@ class Connection:
         """Answer what had been sent when the drain began, and everything held.
 
         A quiet period is waited for at first; after that only what is here already is answered.
-        Somebody who asks as soon as they have a reply is never quiet: they would be cut at the
-        drain's deadline, and with them their last question.
+        A client that asks as soon as it has a reply is never quiet: it would be aborted at the
+        drain's deadline, and its last question with it.
         """
         room = DRAIN_BYTES
-        patient_until = trio.current_time() + self._settings.drain_grace
-        while self._ending is None:
+        patient_until = trio.current_time() + self._context.settings.drain_grace
+        while self._closing is None:
             chunk = b""
             period = QUIET_PERIOD if trio.current_time() < patient_until else NO_PAUSE
             with trio.move_on_after(period) as waiting:
@@ -214,10 +226,10 @@ class Connection:
             else:
                 await self._answer(self._take(chunk))
 
-    async def _end_input(self, ending: CloseReason) -> None:
+    async def _end_input(self, reason: CloseReason) -> None:
         """End on our side: everything held falls due, and may itself be a word that ends it."""
         await self._answer(Handoff(self.protocol.receive_eof()))
-        self._ending = self._ending or ending
+        self._closing = self._closing or reason
 
     async def _receive_or_quiet(self) -> Handoff:
         """What comes next within a quiet period, or what its end decides."""
@@ -233,78 +245,138 @@ class Connection:
         """What a chunk, or the end of input, leaves to do."""
         if not data:
             return Handoff(ended=True)
-        self.active = trio.current_time()
-        self._journal.received(self.peer, data)
-        if self._witness is not None:
-            self._witness.received(data)
-        return Handoff(self.protocol.receive_data(data))
+        self.stats.active = trio.current_time()
+        return Handoff(unread=data)
 
     async def _answer(self, due: Handoff) -> None:
-        """Obey and reply in the order of the input, with one send."""
-        outputs = due.outputs
+        """Do all that a handoff leaves to do."""
         if due.ended:
-            self._ending = CloseReason.EOF
-            outputs = self.protocol.receive_eof()
+            self._closing = CloseReason.EOF
+            await self._reply(self.protocol.receive_eof())
+        elif due.unread:
+            await self._answer_chunk(due.unread)
+        else:
+            await self._reply(due.outputs, due.sent)
+
+    async def _answer_chunk(self, chunk: bytes) -> None:
+        """Answer a chunk as it was read; piece by piece, if it is long and holds a word.
+
+        So the commands of one chunk never stand in memory all at once. Where a line client's
+        chunk is cut makes no difference to the protocol.
+        """
+        piece = len(chunk)
+        if piece > COMMAND_PIECE and self._context.settings.dialect.mentions_word(chunk):
+            piece = COMMAND_PIECE
+        while chunk and self._closing is None:
+            size = piece
+            if piece < len(chunk) and self.protocol.state is State.UNDECIDED:
+                # The first LF makes it a line client; before that, one read is one message.
+                size = chunk.find(b"\n") + 1 or len(chunk)
+            data, chunk = chunk[:size], chunk[size:]
+            outputs = self.protocol.receive_data(data)
+            begun = self.protocol.begun
+            self.stats.received(data, begun)
+            if self._context.events.messages:
+                self.watched = self._context.events.received(self.info, data, begun)
+            await self._reply(outputs)
+
+    async def _reply(self, outputs: tuple[Output, ...], already: int = 0) -> None:
+        """Obey and reply in the order of the input, with as few sends as possible.
+
+        Args:
+          outputs: the protocol's.
+          already: bytes of the first reply that the socket has taken.
+        """
+        turns = self._context.turns
         replies: list[bytes] = []
-        size, already = 0, due.sent
+        size, slice_began = 0, 0.0
         for output in outputs:
             if isinstance(output, Foreign):
-                self._ending = CloseReason.FOREIGN
-                self._journal.foreign(self.peer, output.protocol)
+                self._closing = CloseReason.FOREIGN
+                self._context.events.publish(ForeignProtocol(self.info, output.protocol))
                 return
-            reply = self._obey(output) if isinstance(output, Request) else output
+            if isinstance(output, Request):
+                now = perf_counter()
+                if not slice_began or now - slice_began > SLICE:
+                    if slice_began:
+                        turns.spent(now - slice_began)
+                    await turns.wait()
+                    slice_began = perf_counter()
+                reply = self._obey(output)
+            else:
+                reply = output
             replies.append(reply)
             size += len(reply)
-            if self._ending in (CloseReason.DISCONNECTED, CloseReason.SHUTDOWN):
+            if self._closing in (CloseReason.DISCONNECTED, CloseReason.SHUTDOWN):
                 break  # nothing after a word that ends it is answered
             if size >= REPLY_SIZE:
+                if slice_began:
+                    turns.spent(perf_counter() - slice_began)
+                    slice_began = 0.0
                 await self._send(b"".join(replies), already)
                 replies, size, already = [], 0, 0
+        if slice_began:
+            turns.spent(perf_counter() - slice_began)
         if size:
-            await self._send(b"".join(replies), already)
+            await self._send(b"".join(replies), already, last=True)
 
     def _obey(self, request: Request) -> bytes:
         """Do what a command asks for; return what is to be said about it."""
         command, terminator = request.command, request.terminator
+        context = self._context
         lines = [command.text]
         if command.action is Action.LIST:
-            lines += self._registry.peers()
-        elif command.action is Action.REPORT and self._witness is not None:
-            lines = [self._witness.report()]
+            lines += context.registry.clients()
+        elif command.action is Action.REPORT:
+            lines = [self._report()]
         elif command.action is Action.DISCONNECT:
             lines = self._leave(CloseReason.DISCONNECTED, command.text)
         elif command.action is Action.SHUTDOWN:
             if self._may_shut_down():
                 lines = self._leave(CloseReason.SHUTDOWN, command.text)
-                self._lifecycle.drain(self._journal.texts.drain_remote.format(peer=self.peer))
+                context.lifecycle.drain(DrainReason.REMOTE, self.info.client)
             else:
                 lines = [SHUTDOWN_REFUSED]
-                self._journal.shutdown_refused(self.peer)
+                context.events.publish(ShutdownRefused(self.info))
         if not lines:
             return b""
         return (terminator or b"\n").join(map(str.encode, lines)) + terminator
 
-    def _leave(self, ending: CloseReason, farewell: str) -> list[str]:
+    def _report(self) -> str:
+        settings = self._context.settings
+        report = ConnectionReport(self.info, self._local, self.stats)
+        return report.as_json(settings.name, settings.identity)
+
+    def _leave(self, reason: CloseReason, farewell: str) -> list[str]:
         """End at the client's word; a farewell is due if it is still there to read it."""
-        self._journal.leaving(self.peer)
-        gone = self._ending is CloseReason.EOF
-        self._ending = ending
-        return [] if gone else [farewell]
+        self._context.events.publish(DisconnectRequested(self.info))
+        self._silent = self._closing is CloseReason.EOF
+        self._closing = reason
+        return [] if self._silent else [farewell]
 
     def _may_shut_down(self) -> bool:
-        allowed = self._settings.remote_shutdown
+        allowed = self._context.settings.remote_shutdown
         return allowed is RemoteShutdown.ANYWHERE or (
             allowed is RemoteShutdown.LOOPBACK and self._trusted
         )
 
-    async def _send(self, reply: bytes, already: int = 0) -> None:
-        """Send a reply, but for the bytes that the socket has taken already."""
+    async def _send(self, reply: bytes, already: int = 0, *, last: bool = False) -> None:
+        """Send a reply, but for the bytes that the socket has taken already.
+
+        Args:
+          reply: all of it.
+          already: how many bytes the socket has.
+          last: whether with it everything that the protocol does not hold is answered.
+        """
         due = memoryview(reply)[already:] if already else reply
-        await write_timeout.send_all(self._stream, due, self._settings.patience)
-        self.active = trio.current_time()  # who takes replies is not silent
-        self._journal.replied(self.peer, reply)
-        if self._witness is not None:
-            self._witness.replied(reply)
+        await write_timeout.send_all(self._stream, due, self._context.settings.write_period)
+        stats, answered = self.stats, 0
+        stats.active = trio.current_time()  # a client that takes replies is not silent
+        stats.bytes_out += len(reply)
+        if last:
+            answered = stats.answered(self.protocol.holds + self._silent)
+        if self.watched:
+            self._context.events.replied(self.info, reply, answered)
 
 
 async def linger(stream: trio.abc.HalfCloseableStream) -> None:

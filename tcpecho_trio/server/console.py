@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
+import trio
+
 from tcpecho_trio.display import shown
+from tcpecho_trio.server.events import DrainReason
 from tcpecho_trio.server.lifecycle import Lifecycle
 from tcpecho_trio.server.registry import Registry
 from tcpecho_trio.stdio.input import Input, LineReader
@@ -55,7 +59,7 @@ class Console:
         """Do what one line says; case and surrounding blanks do not matter to a person."""
         word = " ".join(line.split()).lower()
         if word in CLOSE_WORDS:
-            self._lifecycle.drain(self._texts.drain_console)
+            self._lifecycle.drain(DrainReason.CONSOLE)
         elif word in LIST_WORDS:
             self._list()
         elif word in HELP_WORDS:
@@ -64,10 +68,23 @@ class Console:
             self._say(self._texts.console_unknown.format(word=shown(line.strip())))
 
     def _list(self) -> None:
-        peers = self._registry.peers()
-        if not peers:
+        connections = list(self._registry)
+        if not connections:
             self._say(self._texts.console_nobody)
             return
-        self._say(self._texts.console_listing.format(count=len(peers)))
-        for peer in peers:
-            self._say(f"  {peer}")
+        self._say(self._texts.console_listing.format(count=len(connections)))
+        width = max(len(connection.info.client) for connection in connections)
+        for connection in connections:
+            info, stats = connection.info, connection.stats
+            age = trio.current_time() - stats.opened_at
+            line = self._texts.console_client.format(
+                number=info.number,
+                client=info.client.ljust(width),
+                since=time.strftime("%H:%M:%S", time.localtime(time.time() - age)),
+                messages=self._number(stats.messages_in),
+                size=self._texts.number(stats.bytes_in),
+            )
+            self._say(f"  {line}")
+
+    def _number(self, count: int | None) -> str:
+        return "–" if count is None else self._texts.number(count)

@@ -1,15 +1,15 @@
-"""Running → draining → stopped: the only thing that says stop.
+"""Running → draining → stopped: the only place that says when the server ends.
 
-Whoever wants the server to end (a signal, the console, an admin's word) says so here; whoever
-has to act on it waits here. Graceful is an event, abrupt is a cancellation, and both happen
-once however many ask for them at the same time.
+A signal, the console or a client's word asks for the end here, and the tasks that have to act on
+it wait here. A graceful end is an event, an abrupt one a cancellation. Each happens once, however
+many ask for it at the same time.
 
 =========== ======================= =====================================
 phase       what is true            what leads on
 =========== ======================= =====================================
 RUNNING     accepting and answering ``drain()``, or the first signal
 DRAINING    finishing conversations everybody left, or the deadline, or
-                                    ``cut()``, or the second signal
+                                    ``abort()``, or the second signal
 STOPPED     nothing is left         –
 =========== ======================= =====================================
 """
@@ -19,6 +19,8 @@ from __future__ import annotations
 import enum
 
 import trio
+
+from tcpecho_trio.server.events import DrainReason
 
 
 class Phase(enum.Enum):
@@ -34,10 +36,12 @@ class Lifecycle:
 
     def __init__(self) -> None:
         self.phase = Phase.RUNNING
-        self.reason = ""
-        """Who asked for the drain first, in words for a person."""
+        self.reason = DrainReason.PROGRAM
+        """Who asked for the drain first."""
+        self.client: str | None = None
+        """The client that asked for it; None if none did."""
         self._drain = trio.Event()
-        self._cut = trio.Event()
+        self._abort = trio.Event()
         self._stop = trio.Event()
         self._signalled = False
 
@@ -47,30 +51,35 @@ class Lifecycle:
         return self.phase is not Phase.RUNNING
 
     @property
-    def cutting(self) -> bool:
+    def aborting(self) -> bool:
         """Whether nobody is waited for any more."""
-        return self._cut.is_set()
+        return self._abort.is_set()
 
-    def drain(self, reason: str) -> None:
-        """Begin to end: accept nobody else, let everybody finish."""
+    def drain(self, reason: DrainReason = DrainReason.PROGRAM, client: str | None = None) -> None:
+        """Begin to end: accept nobody else, let everybody finish.
+
+        Args:
+          reason: who asks for it.
+          client: the address of the client that asks, for ``DrainReason.REMOTE``.
+        """
         if self.phase is Phase.RUNNING:
             self.phase = Phase.DRAINING
-            self.reason = reason
+            self.reason, self.client = reason, client
             self._drain.set()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """End at once, whatever is still going on."""
-        self.drain("")
-        self._cut.set()
+        self.drain()
+        self._abort.set()
 
-    def signal(self, reason: str) -> None:
-        """Take a SIGINT or SIGTERM: the first one drains, any further one cuts.
+    def signal(self, reason: DrainReason) -> None:
+        """Take a SIGINT or SIGTERM: the first one drains, any further one aborts.
 
         A drain that somebody else began does not count: console, remote word and one signal
         together are one drain.
         """
         if self._signalled:
-            self.cut()
+            self.abort()
         self._signalled = True
         self.drain(reason)
 
@@ -83,9 +92,9 @@ class Lifecycle:
         """Sleep until the drain begins."""
         await self._drain.wait()
 
-    async def wait_cut(self) -> None:
+    async def wait_aborted(self) -> None:
         """Sleep until somebody asks for an end at once."""
-        await self._cut.wait()
+        await self._abort.wait()
 
     async def wait_stopped(self) -> None:
         """Sleep until nothing is left."""

@@ -1,4 +1,4 @@
-"""Who is connected, in the order of arrival."""
+"""Which connections there are, in the order of arrival, and what became of the others."""
 
 from __future__ import annotations
 
@@ -9,54 +9,94 @@ from typing import Protocol
 import trio
 
 from tcpecho_trio.server.close_reason import CloseReason
+from tcpecho_trio.server.connection_info import ConnectionInfo
+from tcpecho_trio.server.stats import ConnectionStats, Totals
 
 
-class Client(Protocol):
-    """What the registry knows of a connection."""
+class Conversation(Protocol):
+    """What the registry knows of a connection whose client may talk."""
 
-    peer: str
+    @property
+    def info(self) -> ConnectionInfo:
+        """Who is connected."""
+
+    @property
+    def stats(self) -> ConnectionStats:
+        """What has passed."""
 
     def drain(self) -> None:
         """Be woken if waiting for input: the server is draining."""
 
 
 class Registry:
-    """The open connections, and how the others ended; accepted = active + closed at any moment."""
+    """The connections of one server. At any moment ``accepted == places + closed``.
+
+    A connection takes its place when it is accepted, so that places are in the order of arrival,
+    and keeps it until it is closed. It is listed from the moment its client may talk: behind a
+    proxy or over TLS, that is later.
+    """
 
     def __init__(self) -> None:
-        self._clients: dict[Client, None] = {}  # a set that keeps its order
+        self._places: dict[int, Conversation | None] = {}  # a dict keeps its order
+        self._talking = 0
         self.accepted = 0
-        self.endings: Counter[CloseReason] = Counter()
-        """How many connections have ended in each way."""
-        self.arriving: set[trio.CancelScope] = set()
-        """Who is connected but not introduced yet; the drain gives them little time."""
+        """How many connections have been accepted since the start."""
+        self.close_reasons: Counter[CloseReason] = Counter()
+        """How many connections were closed for each reason."""
+        self.served = 0
+        """How many clients could finish their conversation."""
+        self.aborted = 0
+        """How many conversations the server has ended by force."""
+        self.admitting: set[trio.CancelScope] = set()
+        """Admissions under way; the drain gives them little time."""
+        self._closed_totals = Totals()
 
-    def add(self, client: Client) -> None:
-        """A connection has been accepted."""
-        self._clients[client] = None
+    def accept(self) -> int:
+        """Give a connection its number and its place."""
         self.accepted += 1
+        self._places[self.accepted] = None
+        return self.accepted
 
-    def remove(self, client: Client, ending: CloseReason) -> None:
+    def open(self, connection: Conversation) -> None:
+        """The client may talk from now on."""
+        self._places[connection.info.number] = connection
+        self._talking += 1
+
+    def close(self, number: int, reason: CloseReason) -> None:
         """A connection is closed, for this one reason."""
-        del self._clients[client]
-        self.endings[ending] += 1
+        connection = self._places.pop(number)
+        if connection is not None:
+            self._talking -= 1
+            self.served += not reason.by_force
+            self.aborted += reason.by_force
+            self._closed_totals.add(connection.stats)
+        self.close_reasons[reason] += 1
+
+    @property
+    def places(self) -> int:
+        """How many connections there are, those that are being admitted included."""
+        return len(self._places)
 
     @property
     def closed(self) -> int:
         """How many connections have come and gone."""
-        return self.endings.total()
+        return self.close_reasons.total()
 
-    @property
-    def cut(self) -> int:
-        """How many of them the server has ended by force."""
-        return sum(count for ending, count in self.endings.items() if ending.by_force)
+    def totals(self) -> Totals:
+        """What has passed on all connections, open and closed."""
+        totals = Totals()
+        totals.add(self._closed_totals)
+        for connection in self:
+            totals.add(connection.stats)
+        return totals
 
     def __len__(self) -> int:
-        return len(self._clients)
+        """How many clients may talk."""
+        return self._talking
 
-    def __iter__(self) -> Iterator[Client]:
-        return iter(list(self._clients))
+    def __iter__(self) -> Iterator[Conversation]:
+        return iter([place for place in self._places.values() if place is not None])
 
-    def peers(self) -> list[str]:
+    def clients(self) -> list[str]:
         """Every client's address as it is written, in the order of arrival."""
-        return [client.peer for client in self._clients]
+        return [connection.info.client for connection in self]

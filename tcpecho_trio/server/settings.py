@@ -110,6 +110,6 @@ class Settings:
         return min(DRAIN_GRACE, self.drain_timeout / 2)
 
     @property
-    def patience(self) -> float:
+    def write_period(self) -> float:
         """The write timeout as a period: infinite where there is none."""
         return self.write_timeout or math.inf

@@ -1,8 +1,13 @@
 """A Unix socket to listen on, and its file (unix(7)).
 
-The file appears with its mode already set and somebody already listening: it is made under another
-name and then renamed, which also replaces a stale one (left by a process that was killed)
-without a moment in which there is none. It is removed at the end, if it is still ours.
+The file appears with its mode already set and its server already listening: it is made under
+another name and then renamed. That also replaces a stale file (left by a process that was killed)
+without a moment in which there is none. The file is removed at the end, if it is still ours.
+
+Between the look whether somebody listens there and the rename, another server must not do the
+same: it would listen at a file that has no name any more. A lock file ``PATH.lock`` sees to that.
+It is there only for this moment, so a process that is killed leaves it behind only then, and even
+then nobody minds: the lock itself ends with the process (flock(2)).
 """
 
 from __future__ import annotations
@@ -27,25 +32,81 @@ def listening_at(path: str, mode: int | None) -> Iterator[trio.SocketListener]:
         the umask.
 
     Raises:
-      OSError: EADDRINUSE if somebody listens there, or what is there is no socket; else from
-        bind(2), chmod(2) or rename(2).
+      OSError: EADDRINUSE if somebody listens there or is just beginning to, or if what is there
+        is no socket; EAFNOSUPPORT if this system has no Unix sockets; else from bind(2), chmod(2)
+        or rename(2).
     """
-    if _taken(path):
-        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), path)
+    if not hasattr(socket, "AF_UNIX"):
+        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT), path)
     new = f"{path}.{os.getpid()}"
     with contextlib.ExitStack() as undo:
-        listening = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        undo.callback(listening.close)
-        _remove(new, None)  # of a process that had our number, and died between the two names
-        _bind(listening, new)
-        undo.callback(_remove, new, None)
-        if mode is not None:
-            os.chmod(new, mode)  # noqa: PTH101  paths here are what the kernel is given
-        listening.listen(_backlog())
-        made = os.stat(new)  # noqa: PTH116
-        os.rename(new, path)  # noqa: PTH104
-        undo.callback(_remove, path, made)
+        with _locked(path):
+            if _taken(path):
+                raise _in_use(path)
+            listening = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            undo.callback(listening.close)
+            _remove(new, None)  # of a process that had our number, and died between the two names
+            _bind(listening, new)
+            undo.callback(_remove, new, None)
+            if mode is not None:
+                os.chmod(new, mode)  # noqa: PTH101  paths here are what the kernel is given
+            listening.listen(_backlog())
+            made = os.stat(new)  # noqa: PTH116
+            os.rename(new, path)  # noqa: PTH104
+            undo.callback(_remove, path, made)
         yield trio.SocketListener(listening)
+
+
+@contextlib.contextmanager
+def _locked(path: str) -> Iterator[None]:
+    """Keep other servers from beginning to listen at the path.
+
+    Nobody waits: a server that finds the lock taken is the second one.
+
+    Raises:
+      OSError: EADDRINUSE, the lock is taken.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows, where the rename fails if there is a file
+        yield
+        return
+    name = f"{path}.lock"
+    while True:
+        try:
+            lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError:  # bind(2) will say more about a place where no file can be made
+            yield
+            return
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise _in_use(path) from error
+            except OSError:  # a file system without locks
+                pass
+            if not _still_named(lock, name):  # its last owner has removed it
+                continue
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    os.unlink(name)  # noqa: PTH108
+            return
+        finally:
+            os.close(lock)
+
+
+def _still_named(fd: int, path: str) -> bool:
+    """Whether the file that is open as `fd` is the one at the path."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))  # noqa: PTH116
+    except FileNotFoundError:
+        return False
+
+
+def _in_use(path: str) -> OSError:
+    return OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), path)
 
 
 def _bind(listening: trio.socket.SocketType, path: str) -> None:
@@ -78,7 +139,7 @@ def _taken(path: str) -> bool:
 
 
 def _remove(path: str, made: os.stat_result | None) -> None:
-    """Remove the file, unless somebody else has put another one there."""
+    """Remove the file, unless another server has put its own there."""
     with contextlib.suppress(OSError):
         if made is None or os.path.samestat(made, os.stat(path)):  # noqa: PTH116
             os.unlink(path)  # noqa: PTH108

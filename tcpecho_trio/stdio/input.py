@@ -1,9 +1,10 @@
-"""Reading a descriptor that a person, a pipe or a file is behind, without a thread.
+"""Reading a descriptor that a person, a pipe or a file is behind, if possible without a thread.
 
 A thread blocked in ``read(2)`` cannot be cancelled, and would outlive the run. So terminals
 and pipes are waited for by the event loop and read when they are readable; a regular file
 or ``/dev/null``, which epoll refuses (EPERM, epoll_ctl(2)) because it is always readable,
-is simply read.
+is simply read. Only where the event loop can wait for nothing but sockets there is a thread
+(:mod:`tcpecho_trio.stdio.reading_thread`).
 
 Between "readable" and the read somebody else may take the input: another reader of the same
 pipe, or the terminal itself, which drops what was typed when Ctrl-C is pressed. A blocking
@@ -20,6 +21,7 @@ import stat
 
 import trio
 
+from tcpecho_trio.stdio.reading_thread import ReadingThread, loop_can_wait
 from tcpecho_trio.stdio.reopen import PIPE_SIZE, reopened
 
 FILE_CHUNK = 262_144
@@ -44,8 +46,10 @@ class Input:
         self._fd = fd
         self._own = False
         self._file = _is_regular(fd)
-        # O_NOCTTY: opening a terminal must not make it ours.
-        own = None if _seekable(fd) else reopened(fd, os.O_RDONLY | os.O_NOCTTY)
+        self._thread: ReadingThread | None = None
+        if not (self._file or loop_can_wait()):
+            self._thread = ReadingThread(fd, PIPE_SIZE)
+        own = None if _seekable(fd) else reopened(fd, os.O_RDONLY)
         if own is not None:
             self._fd, self._own = own, True
         self._pipe = self._own and stat.S_ISFIFO(os.fstat(self._fd).st_mode)
@@ -75,6 +79,8 @@ class Input:
         """
         if self._file:
             return os.read(self._fd, FILE_CHUNK)
+        if self._thread is not None:
+            return await self._thread.read()
         while True:
             if self._pipe:
                 # Before waiting: nobody is told of the end of a FIFO that had no writer any more
@@ -99,10 +105,16 @@ class Input:
 
 
 class LineReader:
-    """The lines that are typed or piped in."""
+    """The lines that are typed or piped in.
 
-    def __init__(self, source: Input) -> None:
+    Args:
+      source: where they come from.
+      limit: bytes of one line; a longer one is cut there.
+    """
+
+    def __init__(self, source: Input, *, limit: int = MAX_LINE) -> None:
         self._source = source
+        self._limit = limit
         self._buffer = b""
         self._start = 0  # of the next line in it
         self._ended = False
@@ -117,10 +129,10 @@ class LineReader:
         """
         await trio.lowlevel.checkpoint()  # also when a thousand lines came at once
         while True:
-            end = self._buffer.find(b"\n", self._start, self._start + MAX_LINE)
+            end = self._buffer.find(b"\n", self._start, self._start + self._limit)
             left = len(self._buffer) - self._start
-            if end >= 0 or self._ended or left >= MAX_LINE:
-                cut = end if end >= 0 else self._start + min(left, MAX_LINE)
+            if end >= 0 or self._ended or left >= self._limit:
+                cut = end if end >= 0 else self._start + min(left, self._limit)
                 line = self._buffer[self._start : cut]
                 self._start = cut + (end >= 0)
                 if end < 0 and not line:
@@ -150,6 +162,8 @@ def _seekable(fd: int) -> bool:
 
 def _in_background(fd: int) -> bool:
     """Whether fd is our controlling terminal and another job is in its foreground."""
+    if not hasattr(os, "tcgetpgrp"):  # no job control
+        return False
     try:
         return os.tcgetpgrp(fd) != os.getpgrp()
     except OSError:  # not a terminal, or not ours: nobody would stop us

@@ -9,8 +9,8 @@ that shares it. A thread for each piece would do, and costs more than the writin
 - a **socket** is asked for it with each piece (MSG_DONTWAIT, send(2));
 - a **file** or ``/dev/null`` is always ready, as far as the system can say: it is simply written,
   unless a disk that stalls must not stop the loop;
-- **anything else** (a pipe or a terminal of another user's, which may not be opened) gets its
-  thread.
+- **anything else** (a pipe or a terminal of another user's, which may not be opened; everything
+  on Windows but files) gets its thread.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class Output:
         found = os.fstat(fd)
         self._file = stat.S_ISREG(found.st_mode)
         self._ready = (self._file and bulk) or _always_ready(found)
-        if stat.S_ISSOCK(found.st_mode):
+        if stat.S_ISSOCK(found.st_mode) and hasattr(socket, "MSG_DONTWAIT"):
             with contextlib.suppress(OSError):  # no descriptor for it: a thread will do
                 self._socket = socket.socket(fileno=os.dup(fd))
         elif stat.S_ISFIFO(found.st_mode) or os.isatty(fd):
             # Not possible where nobody reads it any more, which the write itself shall say.
-            own = reopened(fd, os.O_WRONLY | os.O_NOCTTY, enlarge=bulk)
+            own = reopened(fd, os.O_WRONLY, enlarge=bulk)
             if own is not None:
                 self._fd, self._own = own, True
 

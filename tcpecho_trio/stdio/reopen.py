@@ -9,7 +9,6 @@ may be non-blocking without anybody else noticing.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import stat
 
@@ -24,19 +23,24 @@ def reopened(fd: int, flags: int, *, enlarge: bool = True) -> int | None:
 
     Args:
       fd: the descriptor; it stays open, and in the mode it is in.
-      flags: for open(2); O_NONBLOCK and O_CLOEXEC are added.
+      flags: for open(2); O_NONBLOCK, O_CLOEXEC and O_NOCTTY (opening a terminal must not make
+        it ours) are added.
       enlarge: whether a pipe gets as large as it may be.
 
     Returns:
       The new descriptor, to be closed by the caller. None where that cannot be done: without
-      ``/proc``, for a socket, for a descriptor that is open for the other direction only, for
-      somebody else's pipe or terminal, for a FIFO that nobody reads.
+      ``/proc``, on Windows, for a socket, for a descriptor that is open for the other direction
+      only, for somebody else's pipe or terminal, for a FIFO that nobody reads.
     """
+    try:
+        import fcntl
+    except ImportError:
+        return None
     mode = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
     if mode not in (os.O_RDWR, flags & os.O_ACCMODE):
         return None  # /proc would open it all the same
     try:
-        own = os.open(f"/proc/self/fd/{fd}", flags | os.O_NONBLOCK | os.O_CLOEXEC)
+        own = os.open(f"/proc/self/fd/{fd}", flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError:
         return None
     if enlarge and hasattr(fcntl, "F_SETPIPE_SZ") and stat.S_ISFIFO(os.fstat(own).st_mode):

@@ -5,32 +5,32 @@ from __future__ import annotations
 from tcpecho_trio.texts.lines import Texts
 
 ENGLISH = Texts(
-    listening="TCP server listening on {address} and waiting for connections...",
-    connected="[{peer}] Client connected",
-    received="[{peer}] Message received: {text}",
-    replied="[{peer}] Reply sent: {text}",
-    leaving="[{peer}] Client asked to disconnect. Closing connection...",
-    closed="[{peer}] Connection ended: {reason}",
-    crashed="[{peer}] Internal server error (please report it):\n{traceback}",
-    shutdown_refused="[{peer}] Remote shutdown refused ({count})",
-    refused="[{peer}] Connection refused: the server is full ({count})",
-    foreign="[{peer}] Connection cut: it speaks {protocol}, not this protocol ({count})",
+    listening="TCP server listening on {listener} and waiting for connections...",
+    connected="[{client}] Client connected",
+    received="[{client}] Message received: {text}",
+    replied="[{client}] Reply sent: {text}",
+    leaving="[{client}] Client asked to disconnect. Closing connection...",
+    closed="[{client}] Connection ended: {reason}",
+    crashed="[{client}] Internal server error (please report it):\n{traceback}",
+    shutdown_refused="[{client}] Remote shutdown refused ({count})",
+    refused="[{client}] Connection refused: the server is full ({count})",
+    foreign="[{client}] Connection cut: it speaks {protocol}, not this protocol ({count})",
     unraisable="Internal error that nobody could catch ({count}): {error}",
-    proxy_refused="[{peer}] Connection closed: {fault} {seen} ({count})",
-    tls_refused="[{peer}] Connection closed: the TLS handshake failed: {reason} ({count})",
+    proxy_refused="[{client}] Connection closed: {fault} {seen} ({count})",
+    tls_refused="[{client}] Connection closed: the TLS handshake failed: {error} ({count})",
     tls_reloaded="TLS certificate read again.",
     tls_kept="The TLS certificate could not be read again; the old one stays: {error}",
-    faulty="[{peer}] This connection will suffer: {faults}",
+    faulty="[{client}] This connection will suffer: {faults}",
     accept_failed="Cannot accept connections for now (attempts: {count}): {error}",
     draining="Closing the server ({reason}): clients connected: {clients}...",
     cutting="Closing the server without waiting for anybody else...",
-    stopped="Server stopped: {served}, {cut}.",
+    stopped="Server stopped: {served}, {aborted}.",
     clients_served=("{count} client served", "{count} clients served"),
-    clients_cut=("{count} cut", "{count} cut"),
+    clients_aborted=("{count} cut", "{count} cut"),
     more_messages="… and {count}",
     more_connections="… and {count}",
-    untold_messages=("{count} more message", "{count} more messages"),
-    untold_connections=("{count} more connection", "{count} more connections"),
+    omitted_messages=("{count} more message", "{count} more messages"),
+    omitted_connections=("{count} more connection", "{count} more connections"),
     thousands=",",
     lines_lost=(
         "… {count} line lost: this output was not moving",
@@ -45,6 +45,10 @@ ENGLISH = Texts(
     closed_foreign="it spoke another protocol",
     closed_aborted="cut",
     closed_crashed="internal error",
+    closed_probe="it left without a word",
+    closed_full="the server is full",
+    closed_proxy_header="its PROXY header will not do",
+    closed_tls_handshake="there was no agreement on TLS",
     closed_shutdown="the client shut the server down",
     closed_fault="a fault asked for with --fault",
     proxy_untrusted="its address may send no PROXY headers (--trust-proxy).",
@@ -67,10 +71,12 @@ ENGLISH = Texts(
     proxy_bad_checksum="the PROXY header's checksum is wrong:",
     drain_console="asked for on the console",
     drain_signal="signal {name}",
-    drain_remote="asked for by {peer}",
+    drain_remote="asked for by {client}",
+    drain_program="asked for by the program",
     console_hint="Type “cerrarservidor” to finish, “ayuda” for more.",
     console_nobody="No clients connected.",
     console_listing="Clients connected: {count}",
+    console_client="{number}  {client}  since {since}  messages: {messages}  bytes: {size}",
     console_help=(
         "cerrarservidor   closes every session and finishes\n"
         "listar           shows who is connected\n"
@@ -97,6 +103,13 @@ ENGLISH = Texts(
     client_turn="Waiting for our turn: the server is serving somebody else (Ctrl-C to leave)...",
     client_progress="Sending",
     client_skipped="Line {number} not sent: {reason}",
+    client_retrying=(
+        "Nobody answers at {address} yet; trying for {seconds:g} s (Ctrl-C to leave)..."
+    ),
+    client_more_lines=("… and {count} more line", "… and {count} more lines"),
+    client_hint_raw="(The server does not end its lines. To talk to it: --framing raw)",
+    client_hint_dialect="(The server speaks another dialect: --dialect {dialect})",
+    client_hint_case="(If that was a command, it is written like this: {word})",
     demo_server="server",
     demo_client="client",
     demo_first="1. STANDARD MESSAGE",
@@ -141,10 +154,28 @@ ENGLISH = Texts(
         "{address} does not answer within {seconds:g} s."
         " Check --host and --port, or wait longer: --timeout, --connect-retry."
     ),
-    reply_too_slow=(
+    no_line_reply=(
         "{address} does not reply within {seconds:g} s."
         " Is it serving somebody else? Wait longer: --timeout."
     ),
+    no_raw_reply=(
+        "{address} does not reply within {seconds:g} s. Is it serving somebody else, or waiting"
+        " for the end of a line? Wait longer: --timeout; or leave out --framing raw."
+    ),
+    unfinished_line_reply=(
+        "{address} did not end its reply within {seconds:g} s. What came: “{text}”."
+        " Does it know no lines? --framing raw."
+    ),
+    unfinished_raw_reply=(
+        "{address} did not end its reply within {seconds:g} s. What came: “{text}”."
+        " Wait longer: --timeout."
+    ),
+    reply_too_long=(
+        "the reply does not end: more than {limit} MiB have come. Is this the right server?"
+    ),
+    line_too_long="line {number} of the input is longer than {limit} MiB: shorten it.",
+    lines_left_out="lines of the input that were not sent: {count}. Mend them and send them again.",
+    server_full="{address} does not serve us: {reason}.",
     client_busy="two tasks use the client at once: use ask(), which takes them in turn.",
     client_closed="the client is closed: open another one with open_client().",
     client_cut_short=(
@@ -218,8 +249,10 @@ ENGLISH = Texts(
     cli_portable="Without the Linux fast path; serves the same, more slowly.",
     cli_message="Send this message, write the reply and end. Can be repeated.",
     cli_framing="A message a line, or a message a send (for old servers).",
-    cli_timeout="Seconds for connecting, and again for each reply.",
-    cli_json="One JSON object a reply: sent, received, milliseconds.",
+    cli_timeout=(
+        "Seconds for connecting, and again for each reply. [with -m: {seconds:g}; else no limit]"
+    ),
+    cli_json="One JSON object a message: sent, received, milliseconds, and error if there is one.",
     cli_connect_retry="Seconds to keep trying while the server is starting.",
     cli_version="Show the version and exit.",
     cli_help="Show this message and exit.",
@@ -242,6 +275,7 @@ ENGLISH = Texts(
     cli_bad_flag="{name}: 1 or 0 is expected.",
     cli_banner_alone="--banner needs --dialect inspect.",
     cli_trust_alone="--trust-proxy needs --proxy-protocol required.",
+    cli_no_unix="This system has no Unix sockets. Use --host and --port.",
     expects_whole="a whole number",
     expects_within="a whole number from {type.min} to {type.max}",
     expects_at_least="a whole number, {type.min} or more",

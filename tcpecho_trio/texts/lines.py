@@ -37,11 +37,11 @@ class Texts:
     cutting: str
     stopped: str
     clients_served: tuple[str, str]
-    clients_cut: tuple[str, str]
+    clients_aborted: tuple[str, str]
     more_messages: str
     more_connections: str
-    untold_messages: tuple[str, str]
-    untold_connections: tuple[str, str]
+    omitted_messages: tuple[str, str]
+    omitted_connections: tuple[str, str]
     thousands: str
     lines_lost: tuple[str, str]
 
@@ -56,6 +56,10 @@ class Texts:
     closed_fault: str
     closed_aborted: str
     closed_crashed: str
+    closed_probe: str
+    closed_full: str
+    closed_proxy_header: str
+    closed_tls_handshake: str
     closed_shutdown: str
 
     # Why a PROXY header is not believed.
@@ -82,11 +86,13 @@ class Texts:
     drain_console: str
     drain_signal: str
     drain_remote: str
+    drain_program: str
 
     # The server's console.
     console_hint: str
     console_nobody: str
     console_listing: str
+    console_client: str
     console_help: str
     console_unknown: str
     console_unreadable: str
@@ -105,6 +111,11 @@ class Texts:
     client_turn: str
     client_progress: str
     client_skipped: str
+    client_retrying: str
+    client_more_lines: tuple[str, str]
+    client_hint_raw: str
+    client_hint_dialect: str
+    client_hint_case: str
 
     # The demo.
     demo_server: str
@@ -137,7 +148,14 @@ class Texts:
     connection_broke: str
     local_failure: str
     connect_too_slow: str
-    reply_too_slow: str
+    no_line_reply: str
+    no_raw_reply: str
+    unfinished_line_reply: str
+    unfinished_raw_reply: str
+    reply_too_long: str
+    line_too_long: str
+    lines_left_out: str
+    server_full: str
     client_busy: str
     client_closed: str
     client_cut_short: str
@@ -219,6 +237,7 @@ class Texts:
     cli_bad_flag: str
     cli_banner_alone: str
     cli_trust_alone: str
+    cli_no_unix: str
 
     # What an option takes: the end of cli_bad_value.
     expects_whole: str

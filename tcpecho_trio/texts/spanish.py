@@ -6,32 +6,32 @@ from tcpecho_trio.texts.lines import Texts
 from tcpecho_trio.texts.spanish_system_errors import SYSTEM_ERRORS
 
 SPANISH = Texts(
-    listening="Servidor TCP activo en {address} y esperando conexiones...",
-    connected="[{peer}] Cliente conectado",
-    received="[{peer}] Mensaje recibido: {text}",
-    replied="[{peer}] Respuesta enviada: {text}",
-    leaving="[{peer}] Cliente solicitó desconexión. Cerrando conexión...",
-    closed="[{peer}] Conexión terminada: {reason}",
-    crashed="[{peer}] Error interno del servidor (por favor, repórtalo):\n{traceback}",
-    shutdown_refused="[{peer}] Apagado remoto rechazado ({count})",
-    refused="[{peer}] Conexión rechazada: el servidor está lleno ({count})",
-    foreign="[{peer}] Conexión cortada: habla {protocol}, no este protocolo ({count})",
+    listening="Servidor TCP activo en {listener} y esperando conexiones...",
+    connected="[{client}] Cliente conectado",
+    received="[{client}] Mensaje recibido: {text}",
+    replied="[{client}] Respuesta enviada: {text}",
+    leaving="[{client}] Cliente solicitó desconexión. Cerrando conexión...",
+    closed="[{client}] Conexión terminada: {reason}",
+    crashed="[{client}] Error interno del servidor (por favor, repórtalo):\n{traceback}",
+    shutdown_refused="[{client}] Apagado remoto rechazado ({count})",
+    refused="[{client}] Conexión rechazada: el servidor está lleno ({count})",
+    foreign="[{client}] Conexión cortada: habla {protocol}, no este protocolo ({count})",
     unraisable="Error interno que nadie podía atrapar ({count}): {error}",
-    proxy_refused="[{peer}] Conexión cerrada: {fault} {seen} ({count})",
-    tls_refused="[{peer}] Conexión cerrada: la negociación TLS falló: {reason} ({count})",
+    proxy_refused="[{client}] Conexión cerrada: {fault} {seen} ({count})",
+    tls_refused="[{client}] Conexión cerrada: la negociación TLS falló: {error} ({count})",
     tls_reloaded="Certificado TLS leído de nuevo.",
     tls_kept="El certificado TLS no se pudo leer de nuevo; sigue el anterior: {error}",
-    faulty="[{peer}] Esta conexión sufrirá: {faults}",
+    faulty="[{client}] Esta conexión sufrirá: {faults}",
     accept_failed="No se pueden aceptar conexiones por ahora (intentos: {count}): {error}",
     draining="Cerrando el servidor ({reason}): clientes conectados: {clients}...",
     cutting="Cerrando el servidor sin esperar a nadie más...",
-    stopped="Servidor detenido: {served}, {cut}.",
+    stopped="Servidor detenido: {served}, {aborted}.",
     clients_served=("{count} cliente atendido", "{count} clientes atendidos"),
-    clients_cut=("{count} cortado", "{count} cortados"),
+    clients_aborted=("{count} cortado", "{count} cortados"),
     more_messages="… y {count}",
     more_connections="… y {count}",
-    untold_messages=("{count} mensaje más", "{count} mensajes más"),
-    untold_connections=("{count} conexión más", "{count} conexiones más"),
+    omitted_messages=("{count} mensaje más", "{count} mensajes más"),
+    omitted_connections=("{count} conexión más", "{count} conexiones más"),
     thousands=" ",
     lines_lost=(
         "… {count} línea perdida: esta salida no avanzaba",
@@ -46,6 +46,10 @@ SPANISH = Texts(
     closed_foreign="hablaba otro protocolo",
     closed_aborted="cortada",
     closed_crashed="error interno",
+    closed_probe="se fue sin decir nada",
+    closed_full="el servidor está lleno",
+    closed_proxy_header="su cabecera PROXY no vale",
+    closed_tls_handshake="no hubo acuerdo sobre TLS",
     closed_shutdown="el cliente apagó el servidor",
     closed_fault="fallo pedido con --fault",
     proxy_untrusted="su dirección no puede mandar cabeceras PROXY (--trust-proxy).",
@@ -68,10 +72,12 @@ SPANISH = Texts(
     proxy_bad_checksum="la suma de control de la cabecera PROXY no cuadra:",
     drain_console="pedido en la consola",
     drain_signal="señal {name}",
-    drain_remote="pedido por {peer}",
+    drain_remote="pedido por {client}",
+    drain_program="pedido por el programa",
     console_hint="Escribe «cerrarservidor» para terminar, «ayuda» para ver más.",
     console_nobody="No hay clientes conectados.",
     console_listing="Clientes conectados: {count}",
+    console_client="{number}  {client}  desde {since}  mensajes: {messages}  bytes: {size}",
     console_help=(
         "cerrarservidor   cierra todas las sesiones y termina\n"
         "listar           muestra quién está conectado\n"
@@ -96,6 +102,14 @@ SPANISH = Texts(
     client_interrupted="Interrumpido.",
     client_turn="Esperando turno: el servidor atiende ahora a otro cliente (Ctrl-C para salir)...",
     client_progress="Enviando",
+    client_retrying=(
+        "Aún no contesta nadie en {address}; se insiste durante {seconds:g} s"
+        " (Ctrl-C para salir)..."
+    ),
+    client_more_lines=("… y {count} línea más", "… y {count} líneas más"),
+    client_hint_raw="(El servidor no termina sus líneas. Para hablar con él: --framing raw)",
+    client_hint_dialect="(El servidor habla otro dialecto: --dialect {dialect})",
+    client_hint_case="(Si querías dar una orden, se escribe así: {word})",
     client_skipped="Línea {number} sin enviar: {reason}",
     demo_server="servidor",
     demo_client="cliente",
@@ -144,9 +158,27 @@ SPANISH = Texts(
         "{address} no contesta en {seconds:g} s."
         " Revisa --host y --port, o espera más: --timeout, --connect-retry."
     ),
-    reply_too_slow=(
+    no_line_reply=(
         "{address} no responde en {seconds:g} s. ¿Atiende a otro cliente? Espera más: --timeout."
     ),
+    no_raw_reply=(
+        "{address} no responde en {seconds:g} s. ¿Atiende a otro cliente, o espera el fin de una"
+        " línea? Espera más: --timeout; o quita --framing raw."
+    ),
+    unfinished_line_reply=(
+        "{address} no terminó su respuesta en {seconds:g} s. Llegó: «{text}»."
+        " ¿No sabe de líneas? --framing raw."
+    ),
+    unfinished_raw_reply=(
+        "{address} no terminó su respuesta en {seconds:g} s. Llegó: «{text}»."
+        " Espera más: --timeout."
+    ),
+    reply_too_long=(
+        "la respuesta no termina: han llegado más de {limit} MiB. ¿Es este el servidor?"
+    ),
+    line_too_long="la línea {number} de la entrada pasa de {limit} MiB: acórtala.",
+    lines_left_out=("líneas de la entrada sin enviar: {count}. Corrígelas y envíalas otra vez."),
+    server_full="{address} no nos atiende: {reason}.",
     client_busy="dos tareas usan el cliente a la vez: usa ask(), que las atiende por turno.",
     client_closed="el cliente ya está cerrado: abre otro con open_client().",
     client_cut_short=(
@@ -222,8 +254,11 @@ SPANISH = Texts(
     cli_portable="Sin la vía rápida de Linux; sirve lo mismo, más despacio.",
     cli_message="Envía este mensaje, escribe la respuesta y termina. Se puede repetir.",
     cli_framing="Un mensaje por línea, o por envío (para servidores antiguos).",
-    cli_timeout="Segundos para conectar, y otra vez para cada respuesta.",
-    cli_json="Un objeto JSON por respuesta: sent, received, milliseconds.",
+    cli_timeout=(
+        "Segundos para conectar, y otra vez para cada respuesta. [con -m: {seconds:g}; si no,"
+        " sin límite]"
+    ),
+    cli_json="Un objeto JSON por mensaje: sent, received, milliseconds, y error si lo hay.",
     cli_connect_retry="Segundos que se insiste mientras el servidor arranca.",
     cli_version="Muestra la versión y termina.",
     cli_help="Muestra esta ayuda y termina.",
@@ -255,6 +290,7 @@ SPANISH = Texts(
     cli_bad_flag="{name}: se espera 1 o 0.",
     cli_banner_alone="--banner necesita --dialect inspect.",
     cli_trust_alone="--trust-proxy necesita --proxy-protocol required.",
+    cli_no_unix="Este sistema no tiene sockets Unix. Usa --host y --port.",
     expects_whole="un número entero",
     expects_within="un número entero de {type.min} a {type.max}",
     expects_at_least="un número entero, {type.min} o más",

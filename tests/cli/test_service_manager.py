@@ -191,7 +191,7 @@ async def test_a_socket_that_was_opened_for_us_is_served(monkeypatch: pytest.Mon
     async with running_server(listeners=listeners) as server:
         assert not os.get_inheritable(listeners[0].socket.fileno())
         assert await server.ask(b"hola") == b"HOLA"
-        assert server.told.named("listening") == [{"address": f"127.0.0.1:{server.port}"}]
+        assert server.told.named("listening") == [{"listener": f"127.0.0.1:{server.port}"}]
     assert listeners[0].socket.fileno() == -1  # closed at the end
 
 

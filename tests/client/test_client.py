@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 
-from tcpecho_trio.client import LEAVE_TIME, LIST_GAP, Client, open_client
+from tcpecho_trio.client import GAP, LEAVE_TIME, Client, open_client
 from tcpecho_trio.dialects import ADMIN, ECHO, SALUTATION, STANDARD, Dialect
 from tcpecho_trio.errors import (
     CannotConnect,
@@ -27,7 +27,8 @@ from tcpecho_trio.errors import (
     TooSlow,
 )
 from tcpecho_trio.server import Settings
-from tcpecho_trio.texts import LANGUAGES
+from tcpecho_trio.texts import ENGLISH, LANGUAGES
+from tcpecho_trio.texts.library import LIBRARY
 from tests.support.protocol_inputs import cuts
 from tests.support.running import running_server
 
@@ -77,8 +78,8 @@ async def test_a_dialect_without_a_leaving_word_is_left_by_half_closing() -> Non
 async def test_asking_a_server_that_has_left_says_so() -> None:
     async with running_server() as server, open_client("127.0.0.1", server.port) as client:
         assert await client.ask("hola") == "HOLA"
-        server.lifecycle.drain("test")
-        assert await client.hear() is None
+        server.lifecycle.drain()
+        assert await client.receive_line() is None
         with pytest.raises(ConnectionLost):
             await client.ask("hola")
 
@@ -126,7 +127,7 @@ def test_replies_are_lines_however_they_are_cut(data: st.DataObject, greet: bool
 
     async def main() -> None:
         async with against(server, ADMIN) as client:
-            heard = [await client.hear() for _ in range(5)]
+            heard = [await client.receive_line() for _ in range(5)]
         assert heard == ["UNO", "DÓS", "", "TRES", None]
 
     trio.run(main)
@@ -138,8 +139,8 @@ async def test_a_connection_that_ends_inside_the_greeting_loses_nothing() -> Non
         await stream.send_eof()
 
     async with against(server, ADMIN) as client:
-        assert await client.hear() == "Conexión"
-        assert await client.hear() is None
+        assert await client.receive_line() == "Conexión"
+        assert await client.receive_line() is None
 
 
 async def test_a_cancelled_hear_loses_nothing(autojump_clock: MockClock) -> None:
@@ -150,9 +151,9 @@ async def test_a_cancelled_hear_loses_nothing(autojump_clock: MockClock) -> None
 
     async with against(server) as client:
         with trio.move_on_after(1) as early:
-            await client.hear()
+            await client.receive_line()
         assert early.cancelled_caught
-        assert await client.hear() == "HOLA"
+        assert await client.receive_line() == "HOLA"
 
 
 async def test_leaving_a_server_that_never_closes_takes_no_longer_than_it_may(
@@ -175,7 +176,7 @@ async def test_a_broken_connection_is_an_error_of_ours() -> None:
     client = Client(ours, STANDARD, "double:1")
     await theirs.aclose()
     with pytest.raises(ConnectionLost, match="double:1") as caught:
-        await client.say("hola")
+        await client.send_message("hola")
     assert isinstance(caught.value.__cause__, trio.BrokenResourceError)
 
 
@@ -189,7 +190,7 @@ async def test_a_reset_is_an_error_of_ours() -> None:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         await peer.aclose()
         with pytest.raises(ConnectionLost, match="reset"):
-            await client.hear()
+            await client.receive_line()
         with pytest.raises(ConnectionLost):
             await client.end_input()
 
@@ -203,7 +204,7 @@ async def upper_case(stream: trio.StapledStream) -> None:  # type: ignore[type-a
             await trio.sleep(1)
             if line == b"LISTAR":
                 await stream.send_all(b"Clientes conectados:\na:1\n")
-                await trio.sleep(LIST_GAP / 2)
+                await trio.sleep(GAP / 2)
                 await stream.send_all(b"b:2\n")
             else:
                 await stream.send_all(line.upper() + b"\n")
@@ -221,7 +222,7 @@ async def test_a_cancelled_ask_does_not_leave_its_reply_to_the_next(
 
 
 async def test_nor_does_a_cancelled_list_leave_its_lines(autojump_clock: MockClock) -> None:
-    for moment in (0.5, 1 + LIST_GAP / 4, 1 + LIST_GAP):  # before it, in its middle, at its end
+    for moment in (0.5, 1 + GAP / 4, 1 + GAP):  # before it, in its middle, at its end
         async with against(upper_case, replace(ADMIN, greeting="")) as client:
             with trio.move_on_after(moment) as impatient:
                 await client.ask("LISTAR")
@@ -273,7 +274,10 @@ async def test_an_ask_that_was_cancelled_before_it_began_has_done_nothing() -> N
 async def test_two_tasks_that_listen_or_send_at_once_are_told() -> None:
     ours, _ = lockstep_stream_pair()
     client = Client(ours, STANDARD, "double:1")
-    first: tuple[Callable[[], Awaitable[object]], ...] = (client.hear, partial(client.say, "a"))
+    first: tuple[Callable[[], Awaitable[object]], ...] = (
+        client.receive_line,
+        partial(client.send_message, "a"),
+    )
     for use in first:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(use)
@@ -288,7 +292,7 @@ async def test_a_client_whose_block_has_ended_says_so() -> None:
     async with running_server() as server:
         async with open_client("127.0.0.1", server.port) as client:
             pass
-        for use in (client.ask("hola"), client.hear(), client.end_input()):
+        for use in (client.ask("hola"), client.receive_line(), client.end_input()):
             with pytest.raises(ClientClosed) as caught:
                 await use
             assert isinstance(caught.value.__cause__, trio.ClosedResourceError)
@@ -351,16 +355,31 @@ async def test_a_name_that_can_never_be_one_is_not_tried_again() -> None:
             pass
 
 
+def test_no_error_advises_a_program_to_use_an_option() -> None:
+    details = dict.fromkeys(FIELDS, 1)
+    errors = SAYING_WHAT_TO_DO + tuple(LIBRARY)
+    for message in errors:
+        told = str(TcpEchoError(message, **details))
+        assert not re.search(r"--\w|python -m", told), told
+    for message, line in LIBRARY.items():  # a line of its own only where the console's has options
+        console = getattr(ENGLISH, message)
+        assert re.search(r"--\w|\{program\}", console)
+        assert re.search(r"[.:?] \S", line) or line.endswith("?"), line
+
+
+FIELDS = ("address", "host", "port", "path", "names", "reason", "seconds", "limit", "text", "count")
 SAYING_WHAT_TO_DO = (
     *("client_server_gone", "client_input_lost", "client_replies_lost", "connection_broke"),
-    *("connect_too_slow", "reply_too_slow", "connection_refused", "unknown_host"),
+    *("connect_too_slow", "no_line_reply", "no_raw_reply", "unfinished_line_reply"),
+    *("unfinished_raw_reply", "reply_too_long", "lines_left_out", "server_full"),
+    *("connection_refused", "unknown_host"),
     *("client_busy", "client_closed", "client_cut_short"),
     *("message_with_line_feed", "message_blank", "message_without_pieces"),
 )
 
 
 def test_every_error_of_ours_has_a_line_in_both_languages_that_says_what_to_do() -> None:
-    details = dict.fromkeys(("address", "host", "port", "reason", "seconds", "limit"), 1)
+    details = dict.fromkeys(FIELDS, 1)
     for message in SAYING_WHAT_TO_DO:
         for texts in LANGUAGES.values():
             line = TcpEchoError(message, **details).localized(texts)

@@ -325,6 +325,7 @@ def test_stopped_and_continued_at_the_prompt(
         shell.press(CTRL_Z)
         shell.see("shell:")
         assert shell.echoes()
+        assert not shell.screen.cursor.hidden
         sane_and_continue()
         shell.see_prompt("hal")
         shell.press(LEFT, "o", ENTER)

@@ -56,9 +56,9 @@ def test_everything_answered_is_never_taken_for_a_loss(
     replies = served(dialect, sent)
     assume(lines(replies) == lines(sent))  # else the server has left in the middle of it
     for chunk in data.draw(cuts(sent)):
-        account.send(chunk)
+        account.sent(chunk)
     for chunk in data.draw(cuts(replies)):
-        account.hear(chunk)
+        account.received(chunk)
     assert not account.owed
     assert not account.lost
 
@@ -80,11 +80,11 @@ def test_a_lost_line_is_seen_however_the_two_directions_interleave(
         may_hear = incoming and arrived + len(incoming[0]) <= answerable
         if outgoing and not (may_hear and data.draw(st.booleans())):
             done = outgoing.pop(0)
-            account.send(done)
+            account.sent(done)
             answerable = len(replies) if not outgoing else len(_certain(sent, outgoing))
         else:
             arrived += len(incoming[0])
-            account.hear(incoming.pop(0))
+            account.received(incoming.pop(0))
     assert account.lost == lost
 
 
@@ -99,8 +99,8 @@ def _certain(sent: bytes, outgoing: list[bytes]) -> bytes:
 
 def test_a_last_farewell_is_not_due() -> None:
     account = OutstandingReplies(STANDARD)
-    account.send(b"hola\nDESCONEXION\n")
-    account.hear(b"HOLA\n")
+    account.sent(b"hola\nDESCONEXION\n")
+    account.received(b"HOLA\n")
     assert account.leaves
     assert account.owed
     assert not account.lost
@@ -108,29 +108,29 @@ def test_a_last_farewell_is_not_due() -> None:
 
 def test_a_server_with_other_words_is_not_suspected_in_a_conversation() -> None:
     account = OutstandingReplies(STANDARD)
-    account.send(b"hola servidor\n")  # 14 bytes
-    account.hear(b"HOLA CLIENTE\n")  # 13 bytes
+    account.sent(b"hola servidor\n")  # 14 bytes
+    account.received(b"HOLA CLIENTE\n")  # 13 bytes
     assert not account.lost
 
 
 def test_lines_are_not_counted_where_lengths_tell_as_much() -> None:
     account = OutstandingReplies(STANDARD)
     for _ in range(100):
-        account.send(b"hola\n" * 100)
-        account.hear(b"HOLA\n" * 100)
+        account.sent(b"hola\n" * 100)
+        account.received(b"HOLA\n" * 100)
     assert len(account._lines_sent) < 200
     assert not account.owed
-    account.send(b"hola\n")
+    account.sent(b"hola\n")
     assert account.lost
 
 
 def test_a_word_that_two_chunks_share_is_a_word() -> None:
     account = OutstandingReplies(STANDARD)
-    account.send(b"hola\n" * 10)
-    account.send(b"hola\nDESCO")
-    account.hear(b"HOLA\n" * 11)
-    account.send(b"NEXION\n")
+    account.sent(b"hola\n" * 10)
+    account.sent(b"hola\nDESCO")
+    account.received(b"HOLA\n" * 11)
+    account.sent(b"NEXION\n")
     assert not account.lost  # no farewell is due, and everything else has been answered
-    account.send(b"hola\n")
-    account.hear("Conexión cerrada\n".encode())
+    account.sent(b"hola\n")
+    account.received("Conexión cerrada\n".encode())
     assert account.lost

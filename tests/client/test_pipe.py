@@ -108,12 +108,21 @@ def test_a_server_that_leaves_early_is_one_line_and_code_1() -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=str)
 @pytest.mark.parametrize("stdin", ["", "hola\n"])
-def test_a_closed_standard_output_is_no_trouble(stdin: str) -> None:
+def test_a_closed_standard_output_is_trouble_when_a_reply_is_lost(
+    stdin: str, options: tuple[str, ...]
+) -> None:
     with serving() as server:
-        script = f"printf '{stdin}' | {' '.join(client(server.port))} >&-"
+        script = f"printf '{stdin}' | {' '.join(client(server.port, *options))} >&-"
         done = subprocess.run(["bash", "-c", script], stderr=subprocess.PIPE, cwd=ROOT, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
+    lines = done.stderr.decode().splitlines()
+    if stdin:
+        assert done.returncode == 1
+        (line,) = lines
+        assert line.startswith("Error: no se puede leer la entrada o escribir la salida: ")
+    else:
+        assert (done.returncode, lines) == (0, [])
 
 
 def test_a_full_disk_is_one_line_and_code_1() -> None:

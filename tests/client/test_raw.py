@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, memory_stream_pair
 
-from tcpecho_trio.client import LEAVE_TIME, Client, open_client
-from tcpecho_trio.client.raw import GAP, PIECE, TURN_NOTICE, RawClient, pieces
+from tcpecho_trio.client import GAP, LEAVE_TIME, Client, open_client
+from tcpecho_trio.client.raw import PIECE, TURN_NOTICE, RawClient, pieces
 from tcpecho_trio.dialects import ADMIN, ECHO, STANDARD, Dialect
 from tcpecho_trio.errors import (
     ClientBusy,
@@ -104,7 +104,11 @@ async def test_a_server_that_is_busy_is_waited_for_and_that_is_said(soon: None) 
 
 
 async def test_with_a_time_limit_a_busy_server_is_given_up() -> None:
-    with OldServer() as server, occupied(server), pytest.raises(TooSlow, match="--timeout"):
+    with (
+        OldServer() as server,
+        occupied(server),
+        pytest.raises(TooSlow, match=r"does not reply within 0\.05 s"),
+    ):
         async with open_client("127.0.0.1", server.port, framing="raw", timeout=0.05) as client:
             await client.ask("hola")
 
@@ -249,7 +253,7 @@ async def test_the_leaving_word_waits_for_a_reply_that_is_due(autojump_clock: Mo
         with trio.move_on_after(0.5):
             await client.ask("adios")
         assert not answered
-        await client.part()
+        await client.close_politely()
         assert answered
 
 
@@ -273,10 +277,10 @@ async def test_what_came_late_is_not_taken_for_the_next_reply(autojump_clock: Mo
 
 async def test_a_message_waits_for_the_answer_to_the_one_before(autojump_clock: MockClock) -> None:
     client, _ = await raw_pair()
-    await client.say("hola")
+    await client.send_message("hola")
     with pytest.raises(ClientBusy):
-        await client.say("otra")
-    await client.say("DESCONEXION")  # but one may always leave
+        await client.send_message("otra")
+    await client.send_message("DESCONEXION")  # but one may always leave
 
 
 async def test_a_conversation_hears_in_one_task_and_says_in_another(
@@ -287,13 +291,13 @@ async def test_a_conversation_hears_in_one_task_and_says_in_another(
 
     async def listen() -> None:
         while True:
-            heard.append(await client.hear())
+            heard.append(await client.receive_line())
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listen)
         await server.send_all("¡Hola!".encode())  # a greeting
         await trio.testing.wait_all_tasks_blocked()
-        await client.say("a" * 1500)
+        await client.send_message("a" * 1500)
         for size in (PIECE, 1500 - PIECE):
             data = await server.receive_some()
             assert len(data) == size
@@ -309,11 +313,11 @@ async def test_waiting_is_told_to_the_listening_task_too(autojump_clock: MockClo
     waiting = trio.Event()
     client: Client = RawClient(ours, STANDARD, "double:1", on_waiting=waiting.set)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(client.hear)
+        nursery.start_soon(client.receive_line)
         await trio.sleep(10 * TURN_NOTICE)
         assert not waiting.is_set()  # nothing has been said: nothing is due
         start = trio.current_time()
-        await client.say("hola")
+        await client.send_message("hola")
         await waiting.wait()
         assert trio.current_time() - start == pytest.approx(TURN_NOTICE)
         nursery.cancel_scope.cancel()
@@ -350,4 +354,4 @@ async def test_a_broken_connection_is_an_error_of_ours() -> None:
     await theirs.aclose()
     with pytest.raises(ConnectionLost):
         await client.leave()
-    await client.part()  # nobody is left to be polite to
+    await client.close_politely()  # nobody is left to be polite to

@@ -31,6 +31,11 @@ def complaint(done: subprocess.CompletedProcess[bytes]) -> str:
     return line
 
 
+def errors_of(done: subprocess.CompletedProcess[bytes]) -> list[str | None]:
+    """The `error` of each JSON object."""
+    return [json.loads(line).get("error") for line in done.stdout.splitlines()]
+
+
 # Exit codes: what a health check looks at.
 
 
@@ -47,7 +52,11 @@ def test_a_health_check_is_0_when_the_server_answers_and_3_when_nobody_listens()
 def test_a_server_that_does_not_answer_in_time_is_code_4(options: tuple[str, ...]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel connects, nobody talks
         done = ask(port_of(silent), "-m", "hola", "--timeout", "1", *options)
-    assert (done.returncode, done.stdout) == (4, b"")
+    assert done.returncode == 4
+    if options == ("--json",):
+        assert errors_of(done) == ["TooSlow"]
+    else:
+        assert done.stdout == b""
     assert "no responde en 1 s" in complaint(done)
 
 
@@ -123,7 +132,9 @@ def test_json_of_piped_lines_keeps_bytes_that_are_not_utf_8() -> None:
 def test_json_after_a_leaving_word_has_nobody_to_ask() -> None:
     with serving() as server:
         done = ask(server.port, "--json", "-m", "DESCONEXION", "-m", "hola")
-    assert json.loads(done.stdout)["received"] == "Conexión cerrada"
+    farewell, lost = map(json.loads, done.stdout.splitlines())
+    assert farewell["received"] == "Conexión cerrada"
+    assert (lost["sent"], lost["received"], lost["error"]) == ("hola", None, "ServerLeft")
     assert done.returncode == 1
     assert "cerró la conexión" in complaint(done)
 
@@ -144,15 +155,19 @@ def test_each_message_and_each_piped_line_is_one_message() -> None:
     assert server.endings == ["left", "left"]
 
 
-def test_a_blank_message_is_wrong_usage_and_a_blank_line_is_left_out() -> None:
+def test_a_blank_message_is_wrong_usage_and_so_is_a_blank_line_but_the_others_go_on() -> None:
     done = ask(1, "--framing", "raw", "-m", "hola", "-m", "  ")
     assert done.returncode == 2
     assert "en blanco" in complaint(done)
     with OldServer() as server:
         done = ask(server.port, "--framing", "raw", stdin=b"uno\n\ndos\n")
-    assert (done.returncode, done.stdout) == (0, b"UNO\nDOS\n")
-    assert done.stderr.decode().startswith("Línea 2 sin enviar: ")
-    assert server.chunks == [b"uno", b"dos", b"DESCONEXION"]
+        assert (done.returncode, done.stdout) == (2, b"UNO\nDOS\n")
+        told, error = done.stderr.decode().splitlines()
+        assert told.startswith("Línea 2 sin enviar: ")
+        assert error.startswith("Error: líneas de la entrada sin enviar: 1.")
+        assert server.chunks == [b"uno", b"dos", b"DESCONEXION"]
+        done = ask(server.port, "--framing", "raw", "--json", stdin=b"uno\n\ndos\n")
+        assert errors_of(done) == [None, "MessageRefused", None]
 
 
 def test_waiting_for_our_turn_is_said_beside_the_replies() -> None:

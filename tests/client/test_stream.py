@@ -101,7 +101,7 @@ async def test_a_server_that_leaves_before_the_input_ends_is_an_error() -> None:
 
         async def drain_when_connected() -> None:
             await server.told.wait_for("connected")
-            server.lifecycle.drain("test")
+            server.lifecycle.drain()
 
         nursery.start_soon(drain_when_connected)
         with pytest.raises(ConnectionLost) as caught:
@@ -189,7 +189,7 @@ async def test_a_time_limit_is_for_replies_and_not_for_the_sink(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server)
         with pytest.raises(TooSlow):
-            await relay(client, slow_source, slow_sink, patience=2)
+            await relay(client, slow_source, slow_sink, reply_timeout=2)
         assert trio.current_time() - start == pytest.approx(40 + 2)  # the fourth message's
         nursery.cancel_scope.cancel()
 

@@ -56,7 +56,7 @@ def test_a_remote_shutdown_from_another_address_is_refused_and_logged(admin: Vic
         refusal = f"{SHUTDOWN_REFUSED}\nHOLA\n".encode()
         assert read_exactly(client, len(refusal)) == refusal
         peer = "{}:{}".format(*client.getsockname())
-        admin.wait_for("shutdown_refused", lambda event: event["peer"] == peer)
+        admin.wait_for("shutdown_refused", lambda event: event["client"] == peer)
 
 
 def test_a_browsers_post_is_cut_at_its_first_line(admin: Victim) -> None:
@@ -85,7 +85,7 @@ def test_a_tls_hello_on_the_plain_port_is_cut(admin: Victim) -> None:
         peer = "{}:{}".format(*client.getsockname())
         with pytest.raises(OSError, match=r"(?i)ssl|eof|reset"):
             trusting.wrap_socket(client, server_hostname="localhost")
-    closed = admin.wait_for("closed", lambda event: event["peer"] == peer)
+    closed = admin.wait_for("closed", lambda event: event["client"] == peer)
     assert closed["reason"] == "foreign"
 
 

@@ -60,7 +60,7 @@ def test_a_message_that_arrives_as_the_drain_begins_is_answered(way: str) -> Non
         unframed.close()
         assert server.finish() == 0
         (stopped,) = server.events("stopped")
-        assert (stopped["served"], stopped["cut"]) == (2, 0)
+        assert (stopped["served"], stopped["aborted"]) == (2, 0)
 
 
 def test_whoever_is_connected_but_not_yet_accepted_as_the_drain_begins_is_answered(
@@ -78,7 +78,7 @@ def test_whoever_is_connected_but_not_yet_accepted_as_the_drain_begins_is_answer
             client.close()
         assert server.finish() == 0
         (stopped,) = server.events("stopped")
-        assert (stopped["served"], stopped["cut"]) == (200, 0)
+        assert (stopped["served"], stopped["aborted"]) == (200, 0)
 
 
 def test_fifty_peers_that_never_read(way: str) -> None:
@@ -98,7 +98,7 @@ def test_fifty_peers_that_never_read(way: str) -> None:
             polite.close()
             assert duration_of_end(server) < 1 + AT_ONCE
         (stopped,) = server.events("stopped")
-        assert (stopped["served"], stopped["cut"]) == (1, 50)
+        assert (stopped["served"], stopped["aborted"]) == (1, 50)
 
 
 def test_zero_clients_are_waited_for_not_at_all(way: str) -> None:
@@ -132,7 +132,7 @@ def test_a_second_signal_ends_it_within_a_second(way: str) -> None:
         server.wait_for("draining")
         server.process.send_signal(signal.SIGINT)
         assert duration_of_end(server) < AT_ONCE
-        assert server.events("stopped")[0]["cut"] == 1
+        assert server.events("stopped")[0]["aborted"] == 1
 
 
 @pytest.mark.parametrize("stdin", ["a pipe", "a pipe at its end", "/dev/null", "a file", "closed"])

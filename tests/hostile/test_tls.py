@@ -81,6 +81,34 @@ def test_halves_of_handshakes(server: Victim) -> None:
         server.check()
 
 
+def test_connections_that_say_nothing_take_little_memory(lab: Lab) -> None:
+    with attacked("--host", "127.0.0.1", *lab.server) as server:
+        server.encrypt(lab.context)
+        server.check()
+        before = server.memory()
+        with contextlib.ExitStack() as held:
+            for _ in range(300):
+                held.enter_context(raw(server))
+            server.check()
+            assert (
+                server.memory() - before < 300 * 36 * 1024
+            )  # 18 KiB measured; 53 with a handshake
+
+
+def test_a_client_that_comes_back_resumes_its_session(server: Victim, lab: Lab) -> None:
+    with server.connect() as first:
+        assert isinstance(first, ssl.SSLSocket)
+        first.sendall(b"hola\n")
+        assert read_exactly(first, 5) == b"HOLA\n"  # and the ticket came before it
+        ticket = first.session
+    with lab.context.wrap_socket(
+        raw(server), server_hostname="localhost", session=ticket
+    ) as second:
+        assert second.session_reused
+        second.sendall(b"hola\n")
+        assert read_exactly(second, 5) == b"HOLA\n"
+
+
 def test_plain_text_on_the_tls_port(server: Victim) -> None:
     for said in (b"hola\n", b"GET / HTTP/1.1\r\n\r\n", bytes(1000), b"\x16\x03\x01\xff\xff"):
         with raw(server) as client:

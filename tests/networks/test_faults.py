@@ -22,7 +22,7 @@ def test_a_delay_comes_before_every_reply() -> None:
             assert ask(client, "hola") == "HOLA"
             assert time.monotonic() - start >= 0.15
         assert report(client)["faults"] == ["delay:0.15s"]
-        told = server.wait_for("faulty", lambda event: event["peer"] == name_of(client))
+        told = server.wait_for("faulty", lambda event: event["client"] == name_of(client))
         assert told["faults"] == "delay:0.15s"
 
 
@@ -46,7 +46,7 @@ def test_a_stalled_connection_is_accepted_and_never_answered() -> None:
             client.recv(1)
         client.shutdown(socket.SHUT_WR)
         assert server.stop() == 0  # a stalled client does not hold up the end
-        assert server.events("stopped")[0]["cut"] == 0
+        assert server.events("stopped")[0]["aborted"] == 0
 
 
 def test_a_close_is_orderly_after_so_many_bytes() -> None:

@@ -59,7 +59,7 @@ def test_the_real_client_is_seen_in_the_report_and_in_the_journal(
         assert seen["server"]["name"] == "a"
         leave(client)
         assert behind.wait_for_end(client) == "disconnected"
-        mine = {e["event"] for e in behind.events() if e.get("peer") == name_of(client)}
+        mine = {e["event"] for e in behind.events() if e.get("client") == name_of(client)}
         assert {"connected", "received", "replied", "closed"} <= mine
 
 
@@ -160,4 +160,4 @@ def test_health_checks_make_no_noise(tmp_path: Path, how: str) -> None:
             while haproxy_says(tmp_path, "checked")["check_status"] != "L4OK":
                 pass
         assert server.stop() == 0
-        assert {event.get("peer") for event in server.events()} <= {None, *mine}
+        assert {event.get("client") for event in server.events()} <= {None, *mine}

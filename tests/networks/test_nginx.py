@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from pathlib import Path
 
+import pytest
+
+from tcpecho_trio.proxy_protocol import HeaderReader, MalformedHeader
 from tests.networks.backend import ask, backend, connect, leave, name_of, report
 from tests.networks.conftest import Keys
 from tests.networks.programs import nginx
@@ -35,6 +39,25 @@ def test_the_real_client_is_seen_plainly_and_where_nginx_terminates_tls(
                 assert seen["proxy"]["destination"] == f"127.0.0.1:{ports[kind]}"
                 assert (seen["proxy"]["version"], seen["tls"]) == (1, None)
                 leave(client)
+
+
+def test_nginx_writes_lines_of_two_families_which_can_be_accepted(tmp_path: Path) -> None:
+    # Its realip module takes an IPv6 client from one header, its own address is IPv4: the next
+    # header names both.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        forward = f"proxy_pass 127.0.0.1:{listener.getsockname()[1]}; proxy_protocol on;"
+        servers = {"a": f"listen LISTEN proxy_protocol; set_real_ip_from 127.0.0.1; {forward}"}
+        with nginx(tmp_path, servers) as ports, connect(ports["a"]) as client:
+            client.sendall(b"PROXY TCP6 2001:db8::1 2001:db8::2 1234 2\r\nhola\n")
+            accepted, _ = listener.accept()
+            with accepted:
+                line = accepted.recv(1000)
+    with pytest.raises(MalformedHeader):
+        HeaderReader().receive_data(line)
+    header = HeaderReader(mixed_families=True).receive_data(line)
+    assert header is not None
+    assert header.source == ("2001:db8::1", 1234)
+    assert header.destination == ("::ffff:127.0.0.1", ports["a"])
 
 
 def test_our_client_has_its_replies_before_nginx_takes_its_half_close_for_the_end(

@@ -96,7 +96,7 @@ def test_clients_that_never_pause_are_closed_on_between_two_replies(way: tuple[s
             talker.wait_for(10)
         assert server.stop() == 0
         (stopped,) = server.events("stopped")
-        assert (stopped["served"], stopped["cut"]) == (CLIENTS, 0)
+        assert (stopped["served"], stopped["aborted"]) == (CLIENTS, 0)
         for future in talking:
             assert isinstance(future.exception(), ConnectionRefusedError)  # they came again
         assert taken(server) == sum(talker.answered for talker in talkers)
@@ -123,7 +123,7 @@ def test_a_rolling_restart_under_load_loses_no_message(tmp_path: Path) -> None:
             old = servers[number]
             assert old.stop() == 0
             (stopped,) = old.events("stopped")
-            assert stopped["cut"] == 0
+            assert stopped["aborted"] == 0
             wait_until_free(old.port)
             again = (*ways[number], "--port", str(old.port))
             new = stack.enter_context(backend(*options, *again))

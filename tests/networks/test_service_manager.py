@@ -54,7 +54,7 @@ def test_sockets_that_are_open_already_are_served(tmp_path: Path) -> None:
             with connect_unix(path) as client:
                 assert ask(client, "hola") == "HOLA"
                 leave(client)
-        addresses = [event["address"] for event in server.events("listening")]
+        addresses = [event["listener"] for event in server.events("listening")]
         assert addresses == [f"127.0.0.1:{server.port}", f"unix://{path}"]
     assert path.exists()  # it is the service manager's
 

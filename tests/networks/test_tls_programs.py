@@ -59,7 +59,7 @@ def test_a_client_that_does_not_know_our_authority_leaves_and_the_journal_says_w
     options = ("--tls-cert", keys.server, "--tls-key", keys.server_key)
     with backend(*options, expected=REFUSED) as server:
         assert s_client(server, "-CAfile", keys.stranger, fails=True) == ""
-        assert "unknown_ca" in server.wait_for("tls_refused")["reason"].lower()
+        assert "unknown_ca" in server.wait_for("tls_refused")["error"].lower()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_certificate_that_is_demanded(
             assert reported(said)["tls"]["client"]["commonName"] == "ana"
         else:
             assert said == ""
-            assert server.wait_for("tls_refused")["reason"] == reason
+            assert server.wait_for("tls_refused")["error"] == reason
 
 
 def test_socat_speaks_tls(server: Victim, keys: Keys) -> None:

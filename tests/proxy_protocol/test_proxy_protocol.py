@@ -112,6 +112,25 @@ def test_haproxys_options_are_told_and_written_again_to_the_byte(name: str) -> N
     ]
 
 
+def test_what_newer_versions_say_of_tls_has_names() -> None:
+    certificate = b"\x30\x03\x02\x01\x07"  # which is text, too, and shall not be taken for it
+    inside = b"".join(
+        Tlv(kind, value).encoded()
+        for kind, value in (
+            (SslType.GROUP, b"X25519MLKEM768"),
+            (SslType.SIG_SCHEME, b"rsa_pss_rsae_sha256"),
+            (SslType.CLIENT_CERT, certificate),
+            (0x29, b"later"),
+        )
+    )
+    assert Tlv(TlvType.SSL, b"\x01\0\0\0\0" + inside).described()["tlvs"] == [
+        {"type": "group", "value": "X25519MLKEM768"},
+        {"type": "sig_scheme", "value": "rsa_pss_rsae_sha256"},
+        {"type": "client_cert", "value": {"hex": "3003020107"}},
+        {"type": "0x29", "value": "later"},
+    ]
+
+
 # What is no header. Each example is as short as it can be: its last byte is the first one
 # after which no header can come of it any more.
 
@@ -264,6 +283,43 @@ def test_addresses_are_written_as_the_kernel_writes_them(
     header, rest = read(b"PROXY " + line + b"\r\n")
     assert header is not None
     assert (header.source, header.destination, rest) == (source, destination, b"")
+
+
+MIXED = {
+    # nginx 1.22 wrote the first two: its realip module had found a client of the other family
+    # than its own address.
+    b"TCP6 2001:db8::1 127.0.0.1 1234 8083": (
+        ("2001:db8::1", 1234),
+        ("::ffff:127.0.0.1", 8083),
+    ),
+    b"TCP4 192.0.2.1 ::1 1 2": (("::ffff:192.0.2.1", 1), ("::1", 2)),
+    b"TCP6 192.0.2.1 2001:DB8::1 1 2": (("::ffff:192.0.2.1", 1), ("2001:db8::1", 2)),
+    b"TCP6 192.0.2.1 192.0.2.9 1 2": (("::ffff:192.0.2.1", 1), ("::ffff:192.0.2.9", 2)),
+    b"TCP4 ::1 ::1 1 2": (("::1", 1), ("::1", 2)),
+}
+
+
+@pytest.mark.parametrize("line", MIXED)
+def test_a_line_of_two_families_is_refused_unless_it_is_asked_for(line: bytes) -> None:
+    stream = b"PROXY " + line + b"\r\nhola"
+    with pytest.raises(MalformedHeader) as refused:
+        read(stream)
+    assert refused.value.fault is Fault.BAD_ADDRESS
+    lenient = HeaderReader(mixed_families=True)
+    assert lenient.receive_data(stream) == Header(1, PROXY, Transport.TCP6, *MIXED[line])
+    assert lenient.rest == b"hola"
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_whoever_accepts_two_families_accepts_nothing_else(name: str) -> None:
+    data, fault = MALFORMED[name]
+    reader = HeaderReader(mixed_families=True)
+    if name in ("IPv6 in TCP4", "IPv4 in TCP6", "IPv6 for the destination"):
+        assert reader.receive_data(data) is not None
+    else:
+        with pytest.raises(MalformedHeader) as refused:
+            reader.receive_data(data)
+        assert refused.value.fault is fault
 
 
 @pytest.mark.parametrize("family", [0x00, 0x11, 0x21, 0x32, 0x99, 0xFF])
@@ -456,13 +512,13 @@ def test_a_tlv_that_could_not_be_written_is_none(kind: int, value: bytes) -> Non
         ),
         (Tlv(TlvType.GCP, b"abc"), {"type": "gcp", "value": "abc"}),
         (
-            Tlv(TlvType.SSL, bytes([SslClient.CERT_SESS | 0x48, 0, 0, 0, 19]) + b"\x26\0\1\xff"),
+            Tlv(TlvType.SSL, bytes([SslClient.CERT_SESS | 0x48, 0, 0, 0, 19]) + b"\x29\0\1\xff"),
             {
                 "type": "ssl",
                 "client": ["cert_sess", "0x08", "0x40"],
                 "verify": 19,
                 "verified": False,
-                "tlvs": [{"type": "0x26", "value": {"hex": "ff"}}],
+                "tlvs": [{"type": "0x29", "value": {"hex": "ff"}}],
             },
         ),
         (

@@ -83,7 +83,7 @@ endpoints: dict[int, st.SearchStrategy[Any]] = {
     ),
 }
 
-sub_tlvs = st.lists(st.tuples(st.integers(0x1F, 0x27), texts(8) | st.binary(max_size=8))).map(
+sub_tlvs = st.lists(st.tuples(st.integers(0x1F, 0x2A), texts(8) | st.binary(max_size=8))).map(
     lambda pairs: b"".join(struct.pack(">BH", k, len(v)) + v for k, v in pairs)
 )
 tlvs = st.one_of(
@@ -202,6 +202,35 @@ def test_version_1_is_read_as_it_was_written(family: int, data: st.DataObject, r
     header = Header(1, Command.PROXY, transport, source, destination)
     assert outcome(data.draw(cuts(line + rest))) == (header, rest)
     assert len(line) <= 107
+
+
+@given(source=endpoints[1] | endpoints[2], destination=endpoints[1] | endpoints[2], data=st.data())
+def test_a_reader_of_two_families_reads_any_two_and_the_others_as_ever(
+    source: tuple[str, int], destination: tuple[str, int], data: st.DataObject
+) -> None:
+    named = data.draw(st.sampled_from(["TCP4", "TCP6"]))
+    (host, port), (their_host, their_port) = source, destination
+    line = f"PROXY {named} {host} {their_host} {port} {their_port}\r\n".encode()
+    reader = HeaderReader(mixed_families=True)
+    for piece in data.draw(cuts(line)):
+        reader.receive_data(piece)
+    header = reader.header
+    assert header is not None
+    strict = outcome([line])
+    if isinstance(strict, tuple):
+        assert header == strict[0]
+    else:
+        assert strict is Fault.BAD_ADDRESS
+        assert header.transport is Transport.TCP6
+        for found, said in ((header.source, source), (header.destination, destination)):
+            assert isinstance(found, tuple)
+            assert (found[0].removeprefix("::ffff:"), found[1]) == (
+                said[0].removeprefix("::ffff:"),
+                said[1],
+            )
+            assert IPv6Address(found[0])
+    relayed = replace(header, version=2)
+    assert outcome([encode_v2(relayed)]) == (relayed, b"")
 
 
 @given(stream=st.one_of(streams, st.builds(bytes.__add__, encoded, st.binary())), data=st.data())

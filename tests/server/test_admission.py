@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from tcpecho_trio.dialects import ADMIN, INSPECT, SERVER_FULL
 from tcpecho_trio.proxy_protocol import Command, Fault, Header, Transport, encode_v1, encode_v2
 from tcpecho_trio.server import Journal, Settings
-from tcpecho_trio.server.admission import Peer
+from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
-from tcpecho_trio.server.journal import console_teller
+from tcpecho_trio.server.events import Events, ProxyHeaderRefused
+from tcpecho_trio.server.peer import Peer
+from tcpecho_trio.server.renderers import console_renderer
 from tcpecho_trio.server.settings import LOOPBACK
 from tcpecho_trio.server.tls import Tls
 from tcpecho_trio.texts import LANGUAGES, Texts
@@ -70,7 +72,7 @@ async def test_the_client_is_who_the_proxy_says(header: bytes) -> None:
         assert report["peer"].startswith("127.0.0.1:")
         assert report["proxy"]["source"] == "203.0.113.7:40000"
         assert report["proxy"]["destination"] == "198.51.100.1:5000"
-        assert [told["peer"] for told in server.told.named("connected")] == ["203.0.113.7:40000"]
+        assert [told["client"] for told in server.told.named("connected")] == ["203.0.113.7:40000"]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ async def test_header_and_first_message_in_one_segment(header: bytes) -> None:
 async def test_a_header_that_comes_a_byte_at_a_time(header: bytes) -> None:
     async with running_server(behind_a_proxy()) as server, await server.connect() as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await until(lambda: len(server.registry.arriving) == 1)
+        await until(lambda: len(server.registry.admitting) == 1)
         for byte in header:
             await client.send_all(bytes([byte]))
             for _ in range(3):  # the server looks at each
@@ -114,7 +116,7 @@ async def test_a_second_header_is_data(header: bytes, second: bytes) -> None:
         assert reply == second.decode(errors="surrogateescape").upper().encode(
             errors="surrogateescape"
         )
-        assert [told["peer"] for told in server.told.named("connected")] == ["203.0.113.7:40000"]
+        assert [told["client"] for told in server.told.named("connected")] == ["203.0.113.7:40000"]
 
 
 async def test_the_longest_header_leaves_the_message_behind_it_alone() -> None:
@@ -169,7 +171,7 @@ async def test_a_header_that_is_cut_is_told() -> None:
 
 @pytest.mark.parametrize("said", [b"", V1[:-1], V2[:-1]])
 async def test_a_header_that_is_late_is_told(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tcpecho_trio.server.admission.HEADER_TIME", 0.05)
+    monkeypatch.setattr("tcpecho_trio.server.proxy_stage.HEADER_TIME", 0.05)
     async with running_server(behind_a_proxy()) as server, await server.connect() as client:
         if said:
             await client.send_all(said)
@@ -194,22 +196,22 @@ HOSTS = st.one_of(
 @given(HOSTS, st.integers(0, 32))
 def test_a_network_trusts_exactly_its_own(host: Any, prefix: int) -> None:
     network = ip_network(f"{host}/{prefix}", strict=False)
-    assert Peer("", str(host), False).may_speak_for_others((network,))
+    assert Peer("", str(host), False).is_in((network,))
     if prefix:
         outside = type(host)(int(host) ^ 1 << (host.max_prefixlen - prefix))
-        assert not Peer("", str(outside), False).may_speak_for_others((network,))
+        assert not Peer("", str(outside), False).is_in((network,))
 
 
 @given(st.ip_addresses(v=4))
 def test_an_ipv4_peer_on_an_ipv6_socket_is_the_ipv4_peer_it_is(host: Any) -> None:
     mapped = Peer("", f"::ffff:{host}", False)
-    assert mapped.may_speak_for_others((ip_network(host),))
-    assert not mapped.may_speak_for_others((ip_network("::/1"),))
-    assert mapped.may_speak_for_others(LOOPBACK) is host.is_loopback
+    assert mapped.is_in((ip_network(host),))
+    assert not mapped.is_in((ip_network("::/1"),))
+    assert mapped.is_in(LOOPBACK) is host.is_loopback
 
 
 def test_a_link_local_peer_has_its_zone_and_is_who_it_is() -> None:
-    assert Peer("", "fe80::1%eth0", False).may_speak_for_others((ip_network("fe80::/10"),))
+    assert Peer("", "fe80::1%eth0", False).is_in((ip_network("fe80::/10"),))
 
 
 async def test_a_proxy_on_a_unix_socket_is_trusted(
@@ -224,7 +226,7 @@ async def test_a_proxy_on_a_unix_socket_is_trusted(
         async with await trio.open_unix_socket("echo.sock") as client:
             await client.send_all(V1 + b"DESCONEXION\n")
             await read_all(client)
-        assert [told["peer"] for told in server.told.named("connected")] == ["203.0.113.7:40000"]
+        assert [told["client"] for told in server.told.named("connected")] == ["203.0.113.7:40000"]
 
 
 @pytest.mark.parametrize("texts", LANGUAGES.values())
@@ -232,7 +234,9 @@ async def test_every_reason_not_to_let_somebody_in_has_its_words(texts: Texts) -
     lines: list[str] = []
     faults = [*(fault.name.lower() for fault in Fault), "untrusted", "late"]
     for fault in faults:
-        Journal(console_teller(lines.append, texts), texts).proxy_refused("p:1", fault, "seen")
+        events = Events()
+        Journal(console_renderer(lines.append, texts)).listen_to(events)
+        events.publish(ProxyHeaderRefused(ConnectionInfo(1, "p:1", "p:1", ""), fault, "seen"))
     assert len(lines) == len(set(lines)) == len(faults)
     assert all(line.startswith("[p:1] ") and "\n" not in line for line in lines)
 
@@ -251,7 +255,7 @@ async def test_a_probe_makes_no_noise(said: bytes, rude: bool) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         await probe.aclose()
         assert await server.ask(V1 + b"hola") == b"HOLA"
-        await until(lambda: not server.registry.arriving)
+        await until(lambda: not server.registry.admitting)
         assert [event for event, _ in server.told.events] == [
             *("listening", "connected", "received", "replied", "closed")
         ]
@@ -260,7 +264,7 @@ async def test_a_probe_makes_no_noise(said: bytes, rude: bool) -> None:
 async def test_a_proxy_that_speaks_for_itself_is_answered() -> None:
     async with running_server(behind_a_proxy()) as server, await server.connect() as probe:
         await probe.send_all(LOCAL)
-        await until(lambda: len(server.registry.arriving) == 1)
+        await until(lambda: len(server.registry.admitting) == 1)
         await probe.send_all(b"hola\n")
         assert await read_exactly(probe, 5) == b"HOLA\n"
 
@@ -268,7 +272,7 @@ async def test_a_proxy_that_speaks_for_itself_is_answered() -> None:
 async def test_a_proxys_own_connection_that_is_silent_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tcpecho_trio.server.admission.HEADER_TIME", 0.05)
+    monkeypatch.setattr("tcpecho_trio.server.proxy_stage.HEADER_TIME", 0.05)
     async with running_server(behind_a_proxy()) as server, await server.connect() as probe:
         await probe.send_all(LOCAL)
         await server.told.wait_for("connected")
@@ -294,8 +298,9 @@ async def test_a_bug_of_ours_costs_only_the_client_that_met_it(
 
     async with running_server(behind_a_proxy()) as server:
         with monkeypatch.context() as patched:
-            patched.setattr("tcpecho_trio.server.admission.HeaderReader", broken)
-            assert await server.ask(b"") == b""
+            patched.setattr("tcpecho_trio.server.proxy_stage.HeaderReader", broken)
+            async with await server.connect() as client:
+                await reset(client, V1)
         (told,) = server.told.named("crashed")
         assert "a bug" in told["traceback"]
         assert await server.ask(V1 + b"hola") == b"HOLA"
@@ -324,7 +329,7 @@ async def test_a_failed_handshake_names_the_client_that_the_proxy_named(
             await client.send_all(V1 + b"hola\n")
             await read_all(client)
         (told,) = await server.told.wait_for("tls_refused")
-        assert told["peer"] == "203.0.113.7:40000"
+        assert told["client"] == "203.0.113.7:40000"
 
 
 async def test_tls_before_the_header_is_no_header(certificates: Certificates) -> None:
@@ -344,9 +349,9 @@ async def test_whoever_is_still_arriving_takes_room() -> None:
         async with await server.connect() as talking, await server.connect():
             await talking.send_all(V1 + b"hola\n")
             assert await read_exactly(talking, 5) == b"HOLA\n"
-            await until(lambda: len(server.registry.arriving) == 1)
+            await until(lambda: len(server.registry.admitting) == 1)
             assert await server.ask(V1 + b"hola\n") == SERVER_FULL.encode()
-        await until(lambda: not server.registry.arriving and not len(server.registry))
+        await until(lambda: not server.registry.places)
         assert await server.ask(V1 + b"hola\n") == b"HOLA\n"
 
 
@@ -358,8 +363,8 @@ async def test_the_drain_waits_for_no_introduction_for_long(said: bytes) -> None
     ):
         if said:
             await client.send_all(said)
-        await until(lambda: len(server.registry.arriving) == 1)
-        server.lifecycle.drain("test")
+        await until(lambda: len(server.registry.admitting) == 1)
+        server.lifecycle.drain()
         await server.lifecycle.wait_stopped()
         assert await read_all(client) == b""
         assert server.told.named("proxy_refused") == server.told.named("connected") == []
@@ -371,9 +376,9 @@ async def test_whoever_introduces_themselves_as_the_drain_begins_is_answered(
 ) -> None:
     async with running_server(behind_a_proxy(drain_timeout=3600)) as server:
         client = server.at_the_door(parts[0])
-        server.lifecycle.drain("test")
+        server.lifecycle.drain()
         for part in parts[1:]:
-            await until(lambda: len(server.registry.arriving) == 1)
+            await until(lambda: len(server.registry.admitting) == 1)
             await client.send_all(part)
         assert await read_all(client) == b"HOLA\n"
         await client.aclose()
@@ -456,4 +461,4 @@ async def test_a_client_on_a_unix_socket_behind_the_proxy_has_its_path_escaped()
     async with running_server(behind_a_proxy()) as server:
         assert await server.ask(encode_v2(header) + b"hola") == b"HOLA"
         (told,) = server.told.named("connected")
-        assert told["peer"] == r"unix:/run/\x1b[2J"
+        assert told["client"] == r"unix:/run/\x1b[2J"

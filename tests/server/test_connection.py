@@ -8,17 +8,15 @@ import trio.testing
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 
 from tcpecho_trio.dialects import ADMIN, SALUTATION
-from tcpecho_trio.server import Journal, Lifecycle, Registry, RemoteShutdown, Settings
+from tcpecho_trio.server import Registry, RemoteShutdown, Settings
 from tcpecho_trio.server.connection import (
     LINGER_TIME,
     QUIET_PERIOD,
     REPLY_SIZE,
-    Connection,
 )
 from tcpecho_trio.server.journal import MAX_LINES
-from tcpecho_trio.texts import ENGLISH
 from tests.support.running import Told
-from tests.support.wire import served
+from tests.support.wire import over, served
 
 
 async def test_an_unframed_word_is_obeyed_after_a_quiet_period(autojump_clock: MockClock) -> None:
@@ -109,15 +107,7 @@ async def test_replies_far_longer_than_their_chunk_are_held_up_by_a_client_that_
             sizes.append(len(data))
             await theirs.send_all(data)
 
-    connection = Connection(
-        Watched(),  # type: ignore[arg-type]
-        peer="peer:1",
-        trusted=True,
-        settings=Settings(dialect=ADMIN),
-        lifecycle=Lifecycle(),
-        registry=Registry(),
-        journal=Journal(Told(), ENGLISH),
-    )
+    connection = over(Watched(), Settings(dialect=ADMIN))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connection.run)
         await ours.receive_some()
@@ -189,22 +179,15 @@ async def test_a_failing_handler_is_our_bug_and_costs_nobody_else(
     autojump_clock: MockClock,
 ) -> None:
     class Broken(Registry):
-        def peers(self) -> list[str]:
+        def clients(self) -> list[str]:
             raise RuntimeError("a bug")
 
     ours, theirs = memory_stream_pair()
     told = Told()
-    connection = Connection(
-        theirs,
-        peer="peer:1",
-        trusted=True,
-        settings=Settings(dialect=ADMIN),
-        lifecycle=Lifecycle(),
-        registry=Broken(),
-        journal=Journal(told, ENGLISH),
-    )
+    connection = over(theirs, Settings(dialect=ADMIN), registry=Broken(), told=told)
     await ours.send_all(b"LISTAR\n")
     await connection.run()
     (crash,) = told.named("crashed")
     assert "RuntimeError: a bug" in crash["traceback"]
-    assert told.named("closed") == [{"peer": "peer:1", "reason": "crashed"}]
+    (closed,) = told.named("closed")
+    assert (closed["client"], closed["reason"]) == ("peer:1", "crashed")

@@ -6,15 +6,13 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings
+from tcpecho_trio.server import Lifecycle
 from tcpecho_trio.server.connection import (
     DRAIN_BYTES,
     QUIET_PERIOD,
     Connection,
 )
-from tcpecho_trio.texts import ENGLISH
-from tests.support.running import Told
-from tests.support.wire import served
+from tests.support.wire import over, served
 
 
 async def test_an_idle_client_is_let_go_when_the_drain_begins(autojump_clock: MockClock) -> None:
@@ -59,16 +57,8 @@ class Backlogged:
 
 def draining(stream: Backlogged) -> Connection:
     lifecycle = Lifecycle()
-    lifecycle.drain("test")
-    return Connection(
-        stream,  # type: ignore[arg-type]
-        peer="peer:1",
-        trusted=True,
-        settings=Settings(),
-        lifecycle=lifecycle,
-        registry=Registry(),
-        journal=Journal(Told(), ENGLISH),
-    )
+    lifecycle.drain()
+    return over(stream, lifecycle=lifecycle)
 
 
 async def test_a_slow_reader_gets_all_that_it_had_asked_for_when_the_drain_began(

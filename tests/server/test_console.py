@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from tcpecho_trio.server import Lifecycle, Registry
+from tcpecho_trio.server import DrainReason, Lifecycle, Registry
+from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.console import Console
+from tcpecho_trio.server.stats import ConnectionStats
 from tcpecho_trio.stdio.input import MAX_LINE, Input, LineReader
 from tcpecho_trio.texts import SPANISH
 
@@ -54,7 +57,11 @@ def at_terminal() -> Iterator[Typed]:
 
 
 class Someone:
-    peer = "127.0.0.1:1"
+    info = ConnectionInfo(1, "127.0.0.1:1", "127.0.0.1:1", "localhost:5000")
+
+    def __init__(self) -> None:
+        self.stats = ConnectionStats(trio.current_time())
+        self.stats.received(b"hola\n" * 1234, 1234)
 
     def drain(self) -> None: ...
 
@@ -82,17 +89,22 @@ async def test_the_closing_words_drain(word: str, typed: Typed) -> None:
         nursery.start_soon(words.run)
         await lifecycle.wait_draining()
         nursery.cancel_scope.cancel()
-    assert lifecycle.reason == "pedido en la consola"
+    assert lifecycle.reason is DrainReason.CONSOLE
 
 
-def test_listing_shows_who_is_connected(typed: Typed) -> None:
+async def test_listing_shows_who_is_connected_and_what_passed(typed: Typed) -> None:
     registry = Registry()
     words, _, said = console(typed.input, registry)
     words.obey("listar")
     assert said == ["No hay clientes conectados."]
-    registry.add(Someone())
+    registry.accept()
+    registry.open(Someone())
     words.obey("listar")
-    assert said[1:] == ["Clientes conectados: 1", "  127.0.0.1:1"]
+    title, client = said[1:]
+    assert title == "Clientes conectados: 1"
+    assert re.fullmatch(
+        r"  1  127\.0\.0\.1:1  desde \d\d:\d\d:\d\d  mensajes: 1.234  bytes: 6.170", client
+    )
 
 
 def test_help_and_unknown_words(typed: Typed) -> None:

@@ -254,7 +254,7 @@ async def test_a_stalled_client_hears_nothing_and_does_not_hold_up_the_drain() -
     async with running_server(suffering("stall")) as server, await server.connect() as client:
         await client.send_all(b"hola\nadios\n")
         await server.told.wait_for("connected")
-        server.lifecycle.drain("test")
+        server.lifecycle.drain()
         assert await read_all(client) == b""
         await client.aclose()
         await server.lifecycle.wait_stopped()

@@ -10,22 +10,56 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tcpecho_trio.server import events
 from tcpecho_trio.server.close_reason import CloseReason
-from tcpecho_trio.server.journal import (
-    EVENTS_A_SECOND,
-    MAX_LINES,
-    Journal,
-    console_teller,
-    json_teller,
-)
+from tcpecho_trio.server.connection_info import ConnectionInfo
+from tcpecho_trio.server.events import Events
+from tcpecho_trio.server.journal import EVENTS_A_SECOND, MAX_LINES, Journal
+from tcpecho_trio.server.renderers import Renderer, console_renderer, json_renderer
+from tcpecho_trio.server.stats import ConnectionStats, Totals
 from tcpecho_trio.texts import ENGLISH, LANGUAGES, SPANISH, Texts
 
 STOPPED = "Servidor detenido: 12 clientes atendidos, 1 cortado."
 
 
-def told(texts: Texts = SPANISH, *, messages: bool = True) -> tuple[Journal, list[str]]:
+def connection(client: str) -> ConnectionInfo:
+    """The same number for the same client."""
+    return ConnectionInfo(int(client.partition(":")[2]), client, client, "here:1")
+
+
+class Server:
+    """What a server publishes, and the journal that listens to it."""
+
+    def __init__(self, render: Renderer, *, messages: bool = True) -> None:
+        self.events = Events()
+        self.journal = Journal(render, messages=messages)
+        self.journal.listen_to(self.events)
+        self.run = self.journal.run
+
+    def received(self, client: str, data: bytes) -> None:
+        begun = data.count(b"\n") + (not data.endswith(b"\n"))
+        self.events.received(connection(client), data, begun)
+
+    def replied(self, client: str, data: bytes) -> None:
+        self.events.replied(connection(client), data, 1)
+
+    def connected(self, client: str) -> None:
+        self.events.publish(events.ConnectionOpened(connection(client)))
+
+    def leaving(self, client: str) -> None:
+        self.events.publish(events.DisconnectRequested(connection(client)))
+
+    def closed(self, client: str, reason: CloseReason) -> None:
+        stats = ConnectionStats(0.0)
+        self.events.publish(events.ConnectionClosed(connection(client), reason, stats, 1.5))
+
+    def stopped(self, served: int, aborted: int) -> None:
+        self.events.publish(events.ServerStopped(served, aborted, Totals()))
+
+
+def told(texts: Texts = SPANISH, *, messages: bool = True) -> tuple[Server, list[str]]:
     lines: list[str] = []
-    return Journal(console_teller(lines.append, texts), texts, messages=messages), lines
+    return Server(console_renderer(lines.append, texts), messages=messages), lines
 
 
 async def test_a_chunk_is_told_line_by_line() -> None:
@@ -113,9 +147,9 @@ async def test_quiet_tells_no_connections_and_no_messages_but_everything_else() 
     journal.received("p:1", b"x\n" * 1000)
     journal.replied("p:1", b"X")
     journal.leaving("p:1")
-    journal.closed("p:1", "disconnected")
+    journal.closed("p:1", CloseReason.DISCONNECTED)
     assert lines == []
-    journal.shutdown_refused("p:1")
+    journal.events.publish(events.ShutdownRefused(connection("p:1")))
     journal.stopped(12, 1)
     assert lines == ["[p:1] Apagado remoto rechazado (1)", STOPPED]
 
@@ -133,16 +167,16 @@ async def test_connections_too_are_counted_when_they_are_too_many(
 async def test_failures_to_accept_are_told_now_and_then(autojump_clock: MockClock) -> None:
     journal, lines = told()
     for _ in range(250):
-        journal.accept_failed("[Errno 24] Too many open files")
+        journal.events.publish(events.AcceptFailed("[Errno 24] Too many open files"))
         await trio.sleep(0.125)
     assert [line.split("intentos: ")[1].split(")")[0] for line in lines] == ["1", "80", "80", "80"]
 
 
 @pytest.mark.parametrize("texts", LANGUAGES.values())
-async def test_every_ending_has_its_words(texts: Texts) -> None:
+async def test_every_close_reason_has_its_words(texts: Texts) -> None:
     journal, lines = told(texts)
-    for ending in CloseReason:
-        journal.closed("p:1", ending.value)
+    for reason in CloseReason:
+        journal.closed("p:1", reason)
     assert len(lines) == len(set(lines)) == len(CloseReason)
 
 
@@ -153,7 +187,7 @@ def test_both_languages_fill_in_the_same_names() -> None:
     for field in fields(Texts):
         spanish, english = getattr(SPANISH, field.name), getattr(ENGLISH, field.name)
         if isinstance(spanish, Mapping):
-            continue  # words of click's and the system's, most of which are English as they are
+            continue  # what the system's own words are called; English has them already
         if isinstance(spanish, str):
             spanish, english = (spanish,), (english,)
         for one, other in zip(spanish, english, strict=True):
@@ -163,16 +197,30 @@ def test_both_languages_fill_in_the_same_names() -> None:
 
 async def test_json_is_one_object_a_line_and_escaped_once() -> None:
     lines: list[str] = []
-    journal = Journal(json_teller(lines.append), ENGLISH)
+    journal = Server(json_renderer(lines.append, "azul"))
     journal.received("p:1", "año\x1b\n".encode())
-    journal.crashed("p:1", RuntimeError("a\nbug"))
+    journal.events.publish(events.ConnectionCrashed(connection("p:1"), RuntimeError("a\nbug")))
     first, second = map(json.loads, lines)
-    timestamp = first.pop("timestamp")
-    assert timestamp.endswith("Z")
-    assert first == {"event": "received", "peer": "p:1", "text": "año\\x1b"}
+    assert first.pop("timestamp").endswith("Z")
+    assert first == {
+        "event": "received",
+        "server": "azul",
+        "connection": 1,
+        "client": "p:1",
+        "peer": "p:1",
+        "listener": "here:1",
+        "text": "año\\x1b",
+    }
     assert second["event"] == "crashed"
     assert "RuntimeError" in second["traceback"]
     assert not any("\n" in line for line in lines)
+
+
+async def test_json_can_be_written_in_utf8_whatever_the_server_is_called() -> None:
+    lines: list[str] = []
+    journal = Server(json_renderer(lines.append, "azul\udcff"))
+    journal.connected("p:1")
+    assert json.loads(lines[0].encode())["server"] == "azul\udcff"
 
 
 async def test_a_reply_is_told_when_its_message_was_whoever_came_between() -> None:

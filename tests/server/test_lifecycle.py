@@ -7,29 +7,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from tcpecho_trio.server import Lifecycle, Phase
+from tcpecho_trio.server import DrainReason, Lifecycle, Phase
 
 ASK = {
-    "console": lambda life: life.drain("console"),
-    "remote": lambda life: life.drain("remote"),
-    "signal": lambda life: life.signal("signal"),
-    "cut": Lifecycle.cut,
+    "console": lambda life: life.drain(DrainReason.CONSOLE),
+    "remote": lambda life: life.drain(DrainReason.REMOTE, "p:1"),
+    "signal": lambda life: life.signal(DrainReason.SIGTERM),
+    "abort": Lifecycle.abort,
+}
+
+REASON = {
+    "console": DrainReason.CONSOLE,
+    "remote": DrainReason.REMOTE,
+    "signal": DrainReason.SIGTERM,
+    "abort": DrainReason.PROGRAM,
 }
 
 
 @given(asked=st.lists(st.sampled_from(list(ASK)), max_size=6))
-def test_any_sequence_is_one_drain_and_at_most_one_cut(asked: list[str]) -> None:
+def test_any_sequence_is_one_drain_and_at_most_one_abort(asked: list[str]) -> None:
     async def main() -> None:
         life = Lifecycle()
         for name in asked:
             ASK[name](life)
         assert life.phase is (Phase.DRAINING if asked else Phase.RUNNING)
         assert life.draining == bool(asked)
-        assert life.reason == ("" if not asked or asked[0] == "cut" else asked[0])
+        assert life.reason is (REASON[asked[0]] if asked else DrainReason.PROGRAM)
+        assert life.client == ("p:1" if asked[:1] == ["remote"] else None)
         with trio.move_on_after(1) as waiting:
             await life.wait_draining()
-            await life.wait_cut()
-        assert waiting.cancelled_caught != ("cut" in asked or asked.count("signal") >= 2)
+            await life.wait_aborted()
+        assert waiting.cancelled_caught != ("abort" in asked or asked.count("signal") >= 2)
         life.stop()
         await life.wait_stopped()
         assert life.phase.value == "stopped"

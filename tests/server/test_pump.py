@@ -17,15 +17,16 @@ from hypothesis import strategies as st
 
 from tcpecho_trio.dialects import ADMIN, SALUTATION, STANDARD, Action, Dialect
 from tcpecho_trio.protocol import Foreign, Protocol
-from tcpecho_trio.server import Journal, Settings
+from tcpecho_trio.server import Events, Settings
 from tcpecho_trio.server import pump as pump_module
 from tcpecho_trio.server.connection import QUIET_PERIOD
+from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.pump import BATCH, Pump, pump_exists
-from tcpecho_trio.texts import ENGLISH
+from tcpecho_trio.server.stats import ConnectionStats
 from tests.support import running
 from tests.support.naive_model import NaiveModel
 from tests.support.protocol_inputs import chunks, lines_together, openings, unframed_messages, words
-from tests.support.running import Running, Told, read_exactly, running_server
+from tests.support.running import Running, read_exactly, running_server
 
 pytestmark = pytest.mark.skipif(not pump_exists(), reason="there is no epoll here")
 
@@ -131,7 +132,7 @@ async def play(server: Running, schedule: Schedule) -> bytes:
             if schedule.end == "half-close":
                 await stream.send_eof()
             elif schedule.end == "drain":
-                server.lifecycle.drain("test")
+                server.lifecycle.drain()
         if schedule.end == "reset":
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             nursery.cancel_scope.cancel()
@@ -167,9 +168,10 @@ class Client:
     """What the pump knows of a client."""
 
     def __init__(self) -> None:
-        self.peer = "peer"
+        self.info = ConnectionInfo(1, "peer", "peer", "here")
+        self.stats = ConnectionStats(0.0)
         self.protocol = Protocol(STANDARD)
-        self.active = 0.0
+        self.watched = False
 
 
 async def carried_pair(
@@ -191,7 +193,7 @@ async def carried_pair(
 
 
 async def test_cancelling_a_carried_client_unregisters_it_and_loses_no_byte() -> None:
-    pump = Pump(Journal(Told(), ENGLISH, messages=False))
+    pump = Pump(Events())
     ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
     async with ours, theirs, trio.open_nursery() as nursery:
         nursery.start_soon(pump.run)
@@ -205,7 +207,7 @@ async def test_cancelling_a_carried_client_unregisters_it_and_loses_no_byte() ->
 
 
 async def test_what_is_not_plain_is_handed_back() -> None:
-    pump = Pump(Journal(Told(), ENGLISH, messages=False))
+    pump = Pump(Events())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pump.run)
         results: list[object] = []
@@ -234,7 +236,7 @@ async def test_a_connection_that_breaks_wakes_its_task(
     def broken(*_: object) -> int:
         raise ConnectionResetError(104, "Connection reset by peer")
 
-    pump = Pump(Journal(Told(), ENGLISH, messages=False))
+    pump = Pump(Events())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pump.run)
         results: list[object] = []
@@ -303,7 +305,7 @@ async def test_nobody_is_served_twice_while_another_waits_however_a_slice_ends(
     monkeypatch.setattr(pump_module, "BATCH", 2)
     monkeypatch.setattr(pump_module, "SLICE", 1.0)
     monkeypatch.setattr(pump_module, "perf_counter", lambda: next(ticks) * 0.6)
-    pump = Pump(Journal(Told(), ENGLISH, messages=False))
+    pump = Pump(Events())
     async with trio.open_nursery() as nursery, contextlib.AsyncExitStack() as stack:
         nursery.start_soon(pump.run)
         results: list[object] = []

@@ -16,23 +16,33 @@ from tcpecho_trio import __version__
 from tcpecho_trio.dialects import INSPECT
 from tcpecho_trio.proxy_protocol import HeaderReader
 from tcpecho_trio.server import Settings
+from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.faults import Fault, Kind
-from tcpecho_trio.server.report import READ_SIZES, Introduction, Witness
+from tcpecho_trio.server.report import ConnectionReport
+from tcpecho_trio.server.stats import READ_SIZES, ConnectionStats
 from tests.support.proxy_captures import V2_CERTIFICATE
 from tests.support.running import read_all, read_exactly, running_server
 
 
-def introduction(**fields: Any) -> Introduction:
+def info(**fields: Any) -> ConnectionInfo:
     known: dict[str, Any] = {
         "number": 1,
         "client": "203.0.113.7:5",
         "peer": "127.0.0.1:6",
-        "local": "127.0.0.1:7",
-        "header": None,
-        "tls": None,
-        "faults": (),
+        "listener": "localhost:7",
     }
-    return Introduction(**(known | fields))
+    return ConnectionInfo(**(known | fields))
+
+
+def report(
+    seen: ConnectionInfo,
+    stats: ConnectionStats | None = None,
+    *,
+    name: str = "",
+    identity: dict[str, str] | None = None,
+) -> str:
+    stats = stats or ConnectionStats(trio.current_time(), read_sizes=True)
+    return ConnectionReport(seen, "127.0.0.1:7", stats).as_json(name, identity or {})
 
 
 ANYTHING = st.text(st.characters())  # surrogates too: what a byte that is not UTF-8 becomes
@@ -43,11 +53,11 @@ def test_a_report_is_one_line_of_json_whatever_is_in_it(
     name: str, client: str, identity: dict[str, str], faults: list[str]
 ) -> None:
     async def body() -> None:
-        seen = introduction(client=client, faults=tuple(faults), tls={"sni": client})
-        report = Witness(seen, name, identity).report()
-        assert report.splitlines() == [report]
-        assert report.isprintable()
-        said = json.loads(report.encode())
+        seen = info(client=client, faults=tuple(faults), tls={"sni": client})
+        line = report(seen, name=name, identity=identity)
+        assert line.splitlines() == [line]
+        assert line.isprintable()
+        said = json.loads(line.encode())
         assert said["client"] == said["tls"]["sni"] == client
         assert said["server"]["name"] == name
         assert said["server"]["kubernetes"] == (identity or None)
@@ -56,47 +66,41 @@ def test_a_report_is_one_line_of_json_whatever_is_in_it(
     trio.run(body)
 
 
-@given(st.lists(st.tuples(st.booleans(), st.binary(min_size=1))))
-def test_bytes_reads_and_messages_add_up(events: list[tuple[bool, bytes]]) -> None:
-    async def body() -> None:
-        witness = Witness(introduction(), "", {})
-        for came_in, data in events:
-            witness.received(data) if came_in else witness.replied(data)
-        said = json.loads(witness.report())
-        read = [data for came_in, data in events if came_in]
-        sent = [data for came_in, data in events if not came_in]
-        assert said["bytes"] == {"in": len(b"".join(read)), "out": len(b"".join(sent))}
-        assert said["reads"]["count"] == len(read)
-        assert said["reads"]["sizes"] == [len(data) for data in read][-READ_SIZES:]
-        assert said["messages"] == {
-            "in": sum(data.count(b"\n") or 1 for data in read),
-            "out": sum(data.count(b"\n") or 1 for data in sent),
-        }
-
-    trio.run(body)
+@given(st.lists(st.binary(min_size=1)))
+async def test_bytes_reads_and_messages_add_up(chunks: list[bytes]) -> None:
+    stats = ConnectionStats(0.0, read_sizes=True)
+    for chunk in chunks:
+        stats.received(chunk, 3)
+    stats.bytes_out, stats.messages_out = 7, 2
+    said = json.loads(report(info(), stats))
+    assert said["bytes"] == {"in": len(b"".join(chunks)), "out": 7}
+    assert said["messages"] == {"in": 3 * len(chunks), "out": 2}
+    assert said["reads"]["count"] == len(chunks)
+    assert said["reads"]["sizes"] == [len(chunk) for chunk in chunks][-READ_SIZES:]
 
 
 async def test_the_latest_read_sizes_are_kept() -> None:
-    witness = Witness(introduction(), "", {})
+    stats = ConnectionStats(0.0, read_sizes=True)
     for size in range(1, 1001):
-        witness.received(b"x" * size)
-    reads = json.loads(witness.report())["reads"]
+        stats.received(b"x" * size, 1)
+    reads = json.loads(report(info(), stats))["reads"]
     assert reads == {"count": 1000, "sizes": list(range(1001 - READ_SIZES, 1001))}
 
 
-async def test_the_age_is_since_the_introduction(autojump_clock: MockClock) -> None:
-    witness = Witness(introduction(), "", {})
+async def test_the_age_is_since_the_conversation_began(autojump_clock: MockClock) -> None:
+    stats = ConnectionStats(trio.current_time())
     await trio.sleep(12.5)
-    assert json.loads(witness.report())["age_seconds"] == 12.5
+    assert json.loads(report(info(), stats))["age_seconds"] == 12.5
 
 
 async def test_what_a_proxy_said_is_in_it() -> None:
     reader = HeaderReader()
     reader.receive_data(V2_CERTIFICATE)
-    said = json.loads(Witness(introduction(header=reader.header), "", {}).report())
+    line = report(info(header=reader.header))
+    said = json.loads(line)
     assert said["proxy"]["source"] == "127.0.0.1:41730"
     assert "front.example.org" in json.dumps(said["proxy"]["tlvs"])
-    assert "Ñandú client" in Witness(introduction(header=reader.header), "", {}).report()
+    assert "Ñandú client" in line
 
 
 # Over a connection
@@ -121,6 +125,7 @@ async def test_a_client_asks_for_its_own_report(word: bytes) -> None:
             "client": f"{host}:{port}",
             "peer": f"{host}:{port}",
             "local": f"127.0.0.1:{server.port}",
+            "listener": f"127.0.0.1:{server.port}",
             "proxy": None,
             "tls": None,
             "bytes": {"in": 11 + len(word), "out": 11},

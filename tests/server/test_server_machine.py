@@ -28,15 +28,14 @@ from tcpecho_trio.dialects import (
     Dialect,
 )
 from tcpecho_trio.protocol import Foreign
-from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
+from tcpecho_trio.server import DrainReason, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.admission import REFUSAL_TIME
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection import LINGER_TIME
-from tcpecho_trio.texts import ENGLISH
 from tests.support.memory_network import MemoryListener, MemorySocket
 from tests.support.naive_model import NaiveModel
 from tests.support.protocol_inputs import chunks, lines_together, openings, words
-from tests.support.running import Told
+from tests.support.running import Told, told_by
 
 IDLE, WRITE, DRAIN = 60.0, 30.0, 10.0
 CLIENTS = 4
@@ -69,8 +68,8 @@ schedules = st.tuples(
 class Directory(Registry):
     """Lists always the same, so that the model can know it."""
 
-    def peers(self) -> list[str]:
-        assert len(super().peers()) == len(self)
+    def clients(self) -> list[str]:
+        assert len(super().clients()) == len(self)
         return ["whoever is here"]
 
 
@@ -166,7 +165,7 @@ class World:
             limits,
             lifecycle=self.lifecycle,
             registry=self.registry,
-            journal=Journal(self.told, ENGLISH),
+            events=told_by(self.told),
             listeners=[self.listener],
         )
         self.returned = True
@@ -175,7 +174,7 @@ class World:
         """One step of the schedule, and everything that follows from it without waiting."""
         if kind in ("connect", "open with"):
             trusted, opening = (what, b"") if kind == "connect" else what
-            full = len(self.registry) >= CLIENTS
+            full = self.registry.places >= CLIENTS
             socket = self.listener.connect("127.0.0.1" if trusted else "192.0.2.1")
             if socket is not None:
                 self.clients.append(Client(socket, full, self.dialect))
@@ -183,10 +182,10 @@ class World:
         elif kind == "advance":
             await self.advance(what)
         elif kind == "drain":
-            self.lifecycle.drain("test")
+            self.lifecycle.drain()
         elif kind == "signal":
             self.signals += 1
-            self.lifecycle.signal("test")
+            self.lifecycle.signal(DrainReason.SIGTERM)
         elif self.clients:
             number, chunk = what if kind == "say" else (what, b"")
             client = self.clients[number % len(self.clients)]
@@ -223,16 +222,16 @@ class World:
     def check(self) -> None:
         """Everything that is promised at any moment."""
         registry = self.registry
-        assert registry.accepted == len(registry) + registry.endings.total()
+        assert registry.accepted == registry.places + registry.closed
         served = [c for c in self.clients if not c.refused]
-        names = {client.peer for client in registry}
+        names = set(Registry.clients(registry))
         open_ones = {c.name for c in served if not c.socket.closed}
         refusing = [c for c in self.clients if c.refused and not c.socket.closed]
         assert names == open_ones
         assert handlers() == len(registry) + len(refusing)
-        closed = [fields["peer"] for fields in self.told.named("closed")]
+        closed = [fields["client"] for fields in self.told.named("closed")]
         assert sorted(closed) == sorted(c.name for c in served if c.socket.closed)
-        assert registry.endings.total() == len(closed)
+        assert registry.closed - registry.close_reasons[CloseReason.FULL] == len(closed)
         for client in self.clients:
             self.check_bytes(client)
             self.check_deadlines(client)
@@ -247,7 +246,7 @@ class World:
 
     def ending(self, client: Client) -> CloseReason | None:
         for fields in self.told.named("closed"):
-            if fields["peer"] == client.name:
+            if fields["client"] == client.name:
                 return CloseReason(fields["reason"])
         return None
 
@@ -292,7 +291,7 @@ def handlers() -> int:
     """How many tasks there are that serve a connection."""
 
     def below(task: trio.lowlevel.Task) -> int:
-        here = task.name.endswith("_run_handler")
+        here = task.name.endswith("_serve_and_close")
         return here + sum(
             below(child) for nursery in task.child_nurseries for child in nursery.child_tasks
         )
@@ -323,10 +322,11 @@ def test_the_server_keeps_its_promises_whatever_happens(
             world.check()
             assert world.returned
             nursery.cancel_scope.cancel()
-        for ending in world.registry.endings:
-            event(f"a client that ended: {ending.value}")
+        for reason in world.registry.close_reasons:
+            event(f"a connection closed: {reason.value}")
         (stopped,) = world.told.named("stopped")
         assert len(world.told.named("draining")) == 1
-        assert stopped["served"] + stopped["cut"] == world.registry.accepted
+        refused = world.registry.close_reasons[CloseReason.FULL]
+        assert stopped["served"] + stopped["aborted"] + refused == world.registry.accepted
 
     trio.run(partial(main), clock=clock)

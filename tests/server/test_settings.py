@@ -17,7 +17,7 @@ def test_a_timeout_is_a_number_of_seconds(name: str, seconds: float) -> None:
 
 def test_a_timeout_of_0_is_none() -> None:
     settings = Settings(idle_timeout=0, write_timeout=0)
-    assert settings.longest_silence == settings.patience == math.inf
+    assert settings.longest_silence == settings.write_period == math.inf
 
 
 def test_the_command_lines_defaults_are_the_settings_own() -> None:

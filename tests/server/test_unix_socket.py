@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import socket
 import stat
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from tcpecho_trio.errors import CannotListen
 from tcpecho_trio.server import Settings
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
 from tcpecho_trio.server.unix_socket import listening_at
+from tests.support.processes import ROOT
 from tests.support.running import read_all, read_exactly, running_server
 
 
@@ -117,6 +121,10 @@ async def test_a_stale_file_is_replaced(path: str) -> None:
     assert files() == []
 
 
+def link_to_nothing(path: str) -> None:
+    Path(path).symlink_to("precious")
+
+
 def a_file(path: str) -> None:
     Path(path).write_text("precious")
 
@@ -142,6 +150,129 @@ async def test_two_cannot_listen_at_one_path(path: str) -> None:
             pass
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(path)
+
+
+RACER = """\
+import sys
+import time
+import trio
+from tcpecho_trio.server.unix_socket import listening_at
+
+async def main():
+    while line := sys.stdin.readline():
+        path, begin = line.split()
+        while time.monotonic() < float(begin):
+            pass
+        try:
+            with listening_at(path, None):
+                print("listening", flush=True)
+                sys.stdin.readline()
+        except OSError as error:
+            print(error.strerror, flush=True)
+            sys.stdin.readline()
+
+trio.run(main)
+"""
+
+
+@pytest.mark.parametrize("stale", [False, True], ids=["a new path", "a stale file"])
+@pytest.mark.parametrize("count", [2, 4])
+def test_of_processes_that_begin_at_once_one_listens_and_the_others_are_refused(
+    path: str, stale: bool, count: int
+) -> None:
+    command = [sys.executable, "-c", RACER]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with contextlib.ExitStack() as stack:
+        racers = [
+            stack.enter_context(
+                subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+                )
+            )
+            for _ in range(count)
+        ]
+        streams = [(racer.stdin, racer.stdout) for racer in racers if racer.stdin and racer.stdout]
+
+        def tell(line: str) -> None:
+            for said, _ in streams:
+                said.write(line.encode())
+                said.flush()
+
+        for number in range(80):
+            name = f"{number}{path}"
+            if stale:
+                leave_stale(name)
+            tell(f"{name} {time.monotonic() + 0.002}\n")
+            answers = sorted(heard.readline() for _, heard in streams)
+            assert answers == [b"Address already in use\n"] * (count - 1) + [b"listening\n"]
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(name)
+            tell("\n")
+        for said, _ in streams:
+            said.close()
+    assert files() == []
+
+
+@pytest.fixture
+def lock(path: str) -> Path:
+    """The lock file of that path, as somebody has left it."""
+    file = Path(f"{path}.lock")
+    file.touch()
+    return file
+
+
+async def test_a_lock_file_that_a_killed_process_has_left_is_no_lock(path: str, lock: Path) -> None:
+    with listening_at(path, None):
+        assert files() == [path]
+
+
+async def test_while_another_process_begins_there_nobody_else_does(path: str, lock: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    other = os.open(lock, os.O_RDWR)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    with pytest.raises(OSError, match="in use"), listening_at(path, None):
+        pass
+    assert files() == [lock.name]  # which is not ours to remove
+    os.close(other)
+
+
+async def test_a_lock_file_that_its_owner_removes_in_the_same_moment_is_no_lock(
+    path: str, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    real = fcntl.flock
+    others: list[int] = []
+
+    def flock(fd: int, how: int) -> None:
+        if not others:  # the file that we have opened goes, and another server has a new one
+            lock.unlink()
+            others.append(os.open(lock, os.O_RDWR | os.O_CREAT))
+            real(others[0], fcntl.LOCK_EX)
+        real(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(OSError, match="in use"), listening_at(path, None):
+        pass
+    os.close(others[0])
+
+
+async def test_a_link_in_place_of_the_lock_file_is_not_followed(path: str) -> None:
+    link_to_nothing(f"{path}.lock")
+    with listening_at(path, None):
+        assert "precious" not in files()
+
+
+async def test_a_file_system_without_locks_is_no_obstacle(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with listening_at(path, None):
+        assert files() == [path]
 
 
 async def test_a_full_backlog_means_that_somebody_is_there(path: str) -> None:
@@ -193,7 +324,7 @@ def at(path: str, **rest: object) -> Settings:
 async def test_a_server_answers_there_and_removes_the_file(path: str) -> None:
     async with running_server(at(path, unix_mode=0o600)) as server:
         assert mode_of(path) == 0o600
-        assert server.told.named("listening") == [{"address": f"unix://{path}"}]
+        assert server.told.named("listening") == [{"listener": f"unix://{path}"}]
         assert await ask(path, b"hola\n" * 10_000) == b"HOLA\n" * 10_000
     assert files() == []
 
@@ -222,7 +353,7 @@ async def test_whoever_is_at_the_door_when_the_drain_begins_is_answered(path: st
         for client in late:
             client.connect(path)  # without a checkpoint
             client.sendall(b"hola\n")
-        server.lifecycle.drain("test")
+        server.lifecycle.drain()
         for client in late:
             async with trio.SocketStream(trio.socket.from_stdlib_socket(client)) as stream:
                 assert await read_all(stream) == b"HOLA\n"
@@ -275,7 +406,7 @@ async def test_a_unix_socket_that_was_opened_for_us_is_served(path: str, abstrac
     async with running_server(settings, listeners=[trio.SocketListener(opened)]) as server:
         (told,) = server.told.named("listening")
         name = rf"\x00{address[1:].decode()}" if abstract else path
-        assert told["address"] == f"unix://{name}"
+        assert told["listener"] == f"unix://{name}"
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(address)
             client.setblocking(False)

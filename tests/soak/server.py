@@ -134,7 +134,7 @@ class Server:
             for line in complete:
                 self._check(line)
                 if not listening.is_set() and b'"listening"' in line:
-                    self.port = int(json.loads(line)["address"].rpartition(":")[2])
+                    self.port = int(json.loads(line)["listener"].rpartition(":")[2])
                     listening.set()
         if rest:
             self._trouble(f"journal ends in the middle of a line: {rest!r}")

@@ -8,7 +8,8 @@ from pathlib import Path
 import trio
 import trustme
 
-from tcpecho_trio.server.tls import PROTOCOLS, TlsFiles
+from tcpecho_trio.server.tls import TlsFiles
+from tcpecho_trio.tls.context import PROTOCOLS
 
 HOST = "localhost"
 """What the server's certificate is for."""

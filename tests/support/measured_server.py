@@ -17,15 +17,13 @@ import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import trio
 import trio.testing
 
-from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
+from tcpecho_trio.server import Events, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.close_reason import CloseReason
-from tcpecho_trio.server.registry import Client
-from tcpecho_trio.texts import ENGLISH
+from tcpecho_trio.server.events import Event
 
 CUSHION = 0.05
 """Seconds in which nothing may happen before it counts as quiet: connections that were made and
@@ -44,27 +42,30 @@ class WatchedRegistry(Registry):
         super().__init__()
         self.emptied = trio.Event()
 
-    def add(self, client: Client) -> None:
-        super().add(client)
+    def accept(self) -> int:
         self.emptied = trio.Event()
+        return super().accept()
 
-    def remove(self, client: Client, ending: CloseReason) -> None:
-        super().remove(client, ending)
-        if not len(self):
+    def close(self, number: int, reason: CloseReason) -> None:
+        super().close(number, reason)
+        if not self.places:
             self.emptied.set()
 
 
 async def main(*, pump: bool) -> None:
     lifecycle, registry = Lifecycle(), WatchedRegistry()
-    events: Counter[str] = Counter()
+    happened: Counter[str] = Counter()
 
-    def tell(event: str, **fields: Any) -> None:
-        events[event] += 1
+    def count(event: Event) -> None:
+        happened[event.name] += 1
+
+    events = Events()
+    events.subscribe(count)
 
     async def settle() -> None:
         with trio.move_on_after(PATIENCE):  # whoever is still there then is told of
             await trio.testing.wait_all_tasks_blocked(CUSHION)
-            while len(registry):
+            while registry.places:
                 await registry.emptied.wait()
                 await trio.testing.wait_all_tasks_blocked(CUSHION)
 
@@ -75,23 +76,22 @@ async def main(*, pump: bool) -> None:
             "descriptors": len(list(Path("/proc/self/fd").iterdir())),
             "threads": len(list(Path("/proc/self/task").iterdir())),
             "rss": int(Path("/proc/self/statm").read_text().split()[1]) * PAGE,
-            "connected": len(registry),
+            "connected": registry.places,
             "accepted": registry.accepted,
-            "crashed": events["crashed"],
+            "crashed": happened["crashed"],
         }
 
     settings = Settings(host="127.0.0.1", port=0, pump=pump)
-    journal = Journal(tell, ENGLISH, messages=False)
     async with trio.open_nursery() as nursery:
         (listener,) = await nursery.start(
-            partial(serve, settings, lifecycle=lifecycle, registry=registry, journal=journal)
+            partial(serve, settings, lifecycle=lifecycle, registry=registry, events=events)
         )
         print(listener.socket.getsockname()[1], flush=True)  # noqa: T201  what it is for
         async with trio.lowlevel.FdStream(os.dup(0)) as questions:
             async for _ in questions:
                 await settle()
                 print(json.dumps(measured()), flush=True)  # noqa: T201
-        lifecycle.drain("the end of standard input")
+        lifecycle.drain()
 
 
 if __name__ == "__main__":

@@ -103,3 +103,47 @@ def occupied(server: OldServer) -> Iterator[socket.socket]:
         assert other.recv(1024) == b"PRIMERO"
         yield other
         other.sendall(DISCONNECT.encode())
+
+
+@contextmanager
+def double(serve: Callable[[socket.socket], object]) -> Iterator[int]:
+    """A server that does the same with each of its clients, in a thread each; yields its port.
+
+    A client that closes, or resets the connection, ends that thread. So does the end of the block.
+    """
+    accepted: list[socket.socket] = []
+    threads: list[threading.Thread] = []
+
+    def talk(peer: socket.socket) -> None:
+        with peer, suppress(OSError):
+            serve(peer)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                peer, _ = listening.accept()
+                accepted.append(peer)
+                threads.append(threading.Thread(target=talk, args=(peer,)))
+                threads[-1].start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        try:
+            yield int(listening.getsockname()[1])
+        finally:
+            with suppress(OSError):
+                listening.shutdown(socket.SHUT_RDWR)
+            accepting.join(timeout=20)
+            for peer in accepted:
+                with suppress(OSError):
+                    peer.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join(timeout=20)
+                assert not thread.is_alive()
+
+
+def wait_for_end(peer: socket.socket) -> None:
+    """Read and forget, until the client has closed."""
+    while peer.recv(65536):
+        pass

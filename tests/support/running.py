@@ -11,20 +11,19 @@ from typing import Any
 
 import trio
 
-from tcpecho_trio.server import Journal, Lifecycle, Registry, Settings, serve
+from tcpecho_trio.server import Events, Journal, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
 from tcpecho_trio.server.tls import Tls
-from tcpecho_trio.texts import ENGLISH
 
 
 @dataclass
 class Told:
-    """A teller that remembers the events, and lets a test wait for one."""
+    """A renderer that remembers the events, and lets a test wait for one."""
 
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     _more: trio.Event = field(default_factory=trio.Event)
 
-    def __call__(self, event: str, **fields: Any) -> None:
+    def __call__(self, event: str, fields: dict[str, Any]) -> None:
         self.events.append((event, fields))
         self._more.set()
         self._more = trio.Event()
@@ -46,6 +45,7 @@ class Running:
     lifecycle: Lifecycle
     registry: Registry
     told: Told
+    events: Events
     listeners: list[trio.SocketListener]
 
     async def connect(self) -> trio.SocketStream:
@@ -74,7 +74,7 @@ class Running:
         """
         await until(lambda: self.registry.closed >= count)
         assert self.told.named("crashed") == []
-        return sorted(ending.value for ending in self.registry.endings.elements())
+        return sorted(reason.value for reason in self.registry.close_reasons.elements())
 
 
 PUMP = True
@@ -97,17 +97,27 @@ async def running_server(
     if tls is not None and not settings.listen:
         settings = replace(settings, listen=(Endpoint(Scheme.TLS, "127.0.0.1", 0),))
     lifecycle, registry, told = Lifecycle(), Registry(), Told()
-    journal = Journal(told, ENGLISH)
+    events, journal = Events(), Journal(told)
+    journal.listen_to(events)
     async with trio.open_nursery() as nursery:
-        server = partial(serve, settings, lifecycle=lifecycle, registry=registry, journal=journal)
+        nursery.start_soon(journal.run)
+        server = partial(serve, settings, lifecycle=lifecycle, registry=registry, events=events)
         serving = await nursery.start(partial(server, tls=tls, listeners=listeners))
         address = serving[0].socket.getsockname()
         port = address[1] if isinstance(address, tuple) else 0  # a Unix socket has none
-        yield Running(port, lifecycle, registry, told, serving)
-        lifecycle.drain("end of the test")
+        yield Running(port, lifecycle, registry, told, events, serving)
+        lifecycle.drain()
         await lifecycle.wait_stopped()
+        nursery.cancel_scope.cancel()  # the journal's
     assert registry.accepted == registry.closed
-    assert not registry.arriving
+    assert not registry.admitting
+
+
+def told_by(told: Told, *, messages: bool = True) -> Events:
+    """Events that a journal tells to this renderer."""
+    events = Events()
+    Journal(told, messages=messages).listen_to(events)
+    return events
 
 
 async def until(happened: Callable[[], bool]) -> None:

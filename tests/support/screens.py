@@ -62,6 +62,11 @@ class Screen:
         while text not in "\n".join(self.lines):
             self._read()
 
+    def see_somewhere(self, text: str) -> None:
+        """Wait until this was written to the terminal, wherever it stands now."""
+        while text not in self.raw:
+            self._read()
+
     def see_prompt(self, typed: str = "", *, after: str | None = None, hint: str = HINT) -> None:
         """Wait until there is a prompt with this text, and the hint below."""
         above = [] if after is None else [after]

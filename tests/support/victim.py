@@ -58,7 +58,7 @@ class Victim:
         self._told = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        address = self.wait_for("listening")["address"]
+        address = self.wait_for("listening")["listener"]
         self.port = int(re.findall(r":(\d+)$", address)[0])
 
     def _read(self) -> None:
@@ -88,7 +88,7 @@ class Victim:
     def wait_for_end(self, client: socket.socket) -> str:
         """Why the server ended this client's connection."""
         peer = "{}:{}".format(*client.getsockname())
-        return str(self.wait_for("closed", lambda event: event["peer"] == peer)["reason"])
+        return str(self.wait_for("closed", lambda event: event["client"] == peer)["reason"])
 
     def encrypt(self, context: ssl.SSLContext) -> None:
         """From here on clients speak TLS."""

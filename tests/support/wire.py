@@ -11,12 +11,11 @@ import trio.testing
 from trio.testing import lockstep_stream_pair, memory_stream_pair
 
 from tcpecho_trio.dialects import STANDARD, Dialect
-from tcpecho_trio.server import Journal, Lifecycle, Registry, RemoteShutdown, Settings
-from tcpecho_trio.server.connection import (
-    Connection,
-)
-from tcpecho_trio.texts import ENGLISH
-from tests.support.running import Told, read_all, read_exactly
+from tcpecho_trio.server import Lifecycle, Registry, RemoteShutdown, Settings
+from tcpecho_trio.server.connection import Connection
+from tcpecho_trio.server.connection_info import ConnectionInfo
+from tcpecho_trio.server.context import ServerContext
+from tests.support.running import Told, read_all, read_exactly, told_by
 
 
 @dataclass
@@ -40,13 +39,31 @@ class Wire:
         return await read_all(self.stream)
 
     def drain(self) -> None:
-        self.lifecycle.drain("test")
+        self.lifecycle.drain()
         for client in self.registry:
             client.drain()
 
     def ending(self) -> str:
         (closed,) = self.told.named("closed")
         return str(closed["reason"])
+
+
+def over(
+    stream: object,
+    settings: Settings | None = None,
+    *,
+    lifecycle: Lifecycle | None = None,
+    registry: Registry | None = None,
+    told: Told | None = None,
+    trusted: bool = True,
+) -> Connection:
+    """A connection of peer:1 over anything that can be used like a stream."""
+    registry = Registry() if registry is None else registry
+    context = ServerContext(
+        settings or Settings(), lifecycle or Lifecycle(), registry, told_by(told or Told())
+    )
+    info = ConnectionInfo(registry.accept(), "peer:1", "peer:1", "here:1")
+    return Connection(stream, info, context, trusted=trusted)  # type: ignore[arg-type]
 
 
 @asynccontextmanager
@@ -69,14 +86,8 @@ async def served(
     )
     told = Told()
     lifecycle, registry = Lifecycle(), Registry()
-    connection = Connection(
-        theirs,
-        peer="peer:1",
-        trusted=trusted,
-        settings=settings,
-        lifecycle=lifecycle,
-        registry=registry,
-        journal=Journal(told, ENGLISH),
+    connection = over(
+        theirs, settings, lifecycle=lifecycle, registry=registry, told=told, trusted=trusted
     )
 
     async def run() -> None:

@@ -1,0 +1,363 @@
+"""A conversation with a server: one connection, its messages and their replies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import trio
+
+from tcpecho_trio.client.opening import Opening
+from tcpecho_trio.client.replies import GAP, Framing, Part, Replies
+from tcpecho_trio.dialects import Command, Dialect
+from tcpecho_trio.display import MAX_SHOWN
+from tcpecho_trio.errors import (
+    ClientBusy,
+    ClientClosed,
+    ConnectionLost,
+    MessageRefused,
+    ServerFull,
+    ServerLeft,
+    TcpEchoError,
+    TooSlow,
+)
+
+TRIO_ERRORS = (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError)
+"""What a stream of Trio's raises; none of them leaves this package."""
+
+RECEIVE_SIZE = 131_072
+"""Bytes asked for in one receive. Trio's share of one is as long as copying some 50 KiB takes, so
+less is slower; more no longer fits a processor's cache beside what else moves through it."""
+
+LEAVE_TIME = 2.0
+"""Seconds that the server gets to say farewell and close: as long as it lingers for us."""
+
+
+class Client:
+    """A conversation with a server.
+
+    Args:
+      stream: the connection.
+      dialect: which words the server obeys, and whether it greets.
+      address: the server's name in messages for people.
+      timeout: seconds that :meth:`ask` waits for one reply; None for as long as it takes.
+    """
+
+    framing: Framing = "line"
+
+    def __init__(
+        self,
+        stream: trio.abc.HalfCloseableStream,
+        dialect: Dialect,
+        address: str,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        self.dialect = dialect
+        self.address = address
+        self.timeout = timeout
+        self.greeting = ""
+        """What the server has said before anything was asked."""
+        self.on_greeting: Callable[[str], None] = lambda _: None
+        """Called with the greeting when it comes."""
+        self._stream = stream
+        self._opening = Opening(dialect)
+        self._refusal: ServerFull | None = None
+        # A cancelled ask() leaves its reply due here, for the next one to receive and throw away.
+        self._replies = Replies(self.framing)
+        self._lines: list[str] = []  # what has come of the reply that ask() waits for
+        self._cut_short = False  # a cancelled send: nobody knows how much of it is on its way
+        self._turn = trio.Lock()  # one ask() at a time; a fair one: first come, first served
+
+    @property
+    def greeted_by(self) -> Dialect | None:
+        """The dialect whose greeting the server has sent; it may not be the client's."""
+        return self._opening.greeted
+
+    async def ask(self, text: str) -> str:
+        """Send one message, return its reply without the line's end.
+
+        A list (LISTAR in the ``admin`` dialect) is returned as its lines, joined by LF. Several
+        tasks may ask at once: they take turns. Cancelled while it waits for the reply, it leaves
+        the client as good as new; cancelled while the message is being sent, it leaves half a
+        message on the wire, and whatever is sent next raises :exc:`ClientClosed`.
+
+        Raises:
+          MessageRefused: the text cannot be one message (it holds a line feed); a ValueError.
+          ServerFull: the server has no room for us, and has closed.
+          TooSlow: no reply within the client's `timeout`. The next ask() is not affected.
+          ReplyTooLong: the reply does not end; the client cannot go on.
+          ServerLeft: the server closed the connection.
+          ConnectionLost: it broke.
+          ClientClosed: after the end of the block, or after a cancelled send.
+        """
+        async with self._turn:
+            self._check_whole()
+            with self._reply_in_time():
+                while self._awaits_reply:
+                    await self._next_reply()
+                await self._before_asking()
+                await self._send_or_explain(text)
+                return await self._next_reply()
+
+    @contextmanager
+    def _reply_in_time(self) -> Iterator[None]:
+        seconds = math.inf if self.timeout is None else self.timeout
+        try:
+            with trio.fail_after(seconds):
+                yield
+        except trio.TooSlowError as error:
+            received = "\n".join([*self._lines, self._replies.unfinished])
+            raise self.too_slow(seconds, received) from error
+
+    def too_slow(self, seconds: float, received: str) -> TooSlow:
+        """The error that says that a reply took longer than so many seconds.
+
+        Args:
+          seconds: the limit.
+          received: what has come of the reply.
+        """
+        message = f"{'unfinished' if received else 'no'}_{self.framing}_reply"
+        return TooSlow(message, address=self.address, seconds=seconds, text=received[:MAX_SHOWN])
+
+    async def _send_or_explain(self, text: str) -> None:
+        """Send a message. If that fails, the server may have said why before it closed."""
+        try:
+            await self.send_message(text)
+        except ConnectionLost as error:
+            lost = error
+        else:
+            return
+        with trio.move_on_after(GAP):
+            self._replies.feed(await self.receive())
+        raise lost
+
+    def _check_whole(self) -> None:
+        """Only whole messages have been sent, else no more can be."""
+        if self._cut_short:
+            raise ClientClosed("client_cut_short")
+
+    @property
+    def _awaits_reply(self) -> bool:
+        """Whether a message that was sent has no complete reply yet."""
+        return bool(self._replies.due)
+
+    async def _before_asking(self) -> None:
+        """What has to be done before a message can have a reply: nothing, with lines."""
+
+    async def _next_reply(self) -> str:
+        """The reply that is due next. Cancelled, it goes on later where it was."""
+        while True:
+            part = await self.receive_part()
+            if part is None:
+                raise ServerLeft("client_server_gone")
+            if part.text is not None:
+                self._lines.append(part.text)
+            if part.complete:
+                reply, self._lines = "\n".join(self._lines), []
+                return reply
+
+    async def leave(self, word: str | None = None) -> str:
+        """Send a leaving word (by default the dialect's gentlest), return the farewell.
+
+        Waits for the server to close, at most :data:`LEAVE_TIME` seconds.
+
+        Raises:
+          ConnectionLost: the connection broke, before or after the word.
+        """
+        if word is None:
+            word = next(iter(self.dialect.leaving_words), None)
+        if word is None:
+            await self.end_input()
+        else:
+            await self.send_message(word)
+        return await self._read_to_end()
+
+    async def _read_to_end(self) -> str:
+        """The lines that still come, until the server closes; it has :data:`LEAVE_TIME`."""
+        lines: list[str] = []
+        with trio.move_on_after(LEAVE_TIME):
+            while (line := await self.receive_line()) is not None:
+                lines.append(line)
+        return "\n".join(lines)
+
+    def command_in(self, text: str) -> Command | None:
+        """The command that the server will take this message for, if any."""
+        return self.dialect.command_in(text.encode("utf-8", "surrogateescape"))
+
+    def check(self, text: str) -> None:
+        """See whether the text can be sent as one message.
+
+        Raises:
+          MessageRefused: it holds a line feed, so it would be two.
+        """
+        if "\n" in text:
+            raise MessageRefused("message_with_line_feed")
+
+    async def send_message(self, text: str) -> None:
+        """Send one message, and do not wait for its reply.
+
+        Raises:
+          MessageRefused: as :meth:`check`; nothing has been sent.
+          ConnectionLost, ClientBusy, ClientClosed: as :meth:`send`.
+        """
+        self.check(text)
+        data = text.encode("utf-8", "surrogateescape") + b"\n"
+        await trio.lowlevel.checkpoint_if_cancelled()  # else no reply must be expected
+        # Before it goes out: another task may receive the reply before this one goes on.
+        self._replies.expect(self.command_in(text), len(data))
+        await self.send(data)
+
+    async def receive_line(self) -> str | None:
+        """The next line from the server, without its end; None when the server has closed.
+
+        A last line without an end is returned as it is. Cancelling it loses nothing.
+
+        Raises:
+          ServerFull: the server has no room for us.
+          ReplyTooLong: the line does not end.
+          ConnectionLost: the connection broke.
+        """
+        while (part := await self.receive_part()) is not None:
+            if part.text is not None:
+                return part.text
+        return None
+
+    async def receive_part(self, *, moment: float = math.inf) -> Part | None:
+        """The next line, and whether the reply is complete with it; None at the end.
+
+        Cancelling it loses nothing.
+
+        Args:
+          moment: seconds without a byte after which a line that has no end yet is taken for
+            a whole one.
+
+        Raises:
+          ServerFull, ReplyTooLong, ConnectionLost: as :meth:`receive_line`.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        waited = False
+        while (part := self._replies.next_part()) is None and not self._replies.closed:
+            waited = True
+            gap = self._replies.gap
+            unfinished = gap == math.inf and self._replies.has_unfinished
+            if not await self._receive_more(moment if unfinished else gap):
+                if unfinished:
+                    return self._replies.take_unfinished()
+                self._replies.quiet()
+        if not waited:  # a flood of lines must not keep other tasks from running
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        return part
+
+    async def _receive_more(self, gap: float) -> bool:
+        """Receive, and tell the replies; whether anything came within the gap."""
+        if gap == math.inf:  # a scope for every receive would cost as much as the receive
+            self._replies.feed(await self.receive())
+            return True
+        with trio.move_on_after(gap):
+            self._replies.feed(await self.receive())
+            return True
+        return False
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes as they are.
+
+        Raises:
+          ConnectionLost: the connection broke.
+          ClientBusy: another task is sending.
+          ClientClosed: after the end of the block, or after a send that was cancelled: nobody
+            knows how much of it went out.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()  # before anything has gone out
+        self._check_whole()
+        if not self._opening.over:
+            self._opening.sent(data)
+        try:
+            await self._stream.send_all(data)
+        except trio.Cancelled:
+            self._cut_short = True
+            raise
+        except TRIO_ERRORS as error:
+            raise self._translated(error) from error
+
+    async def receive(self) -> bytes:
+        """Some bytes as they come, without a greeting; empty at the end.
+
+        Cancelling it loses nothing.
+
+        Raises:
+          ServerFull: the server has no room for us: it has said so, and closed.
+          ConnectionLost: the connection broke.
+          ClientBusy: another task is receiving.
+          ClientClosed: after the end of the block.
+        """
+        while not self._opening.over:
+            if data := await self._receive_opening():
+                return data
+        if self._refusal is not None:
+            raise self._refusal
+        return await self._receive_bytes()
+
+    async def _receive_opening(self) -> bytes:
+        """What comes before it is certain what the server has said first; empty for not yet."""
+        opening = self._opening
+        with trio.move_on_after(opening.wait):
+            try:
+                data = await self._receive_bytes()
+            except ConnectionLost as error:
+                self._see_refusal(error)
+                raise
+            if not data:
+                self._see_refusal(None)
+                return opening.release()
+            data = opening.received(data)
+            if opening.greeted is not None:
+                self._take_greeting(opening.greeted.greeting)
+            return data
+        return opening.release()
+
+    def _see_refusal(self, cause: ConnectionLost | None) -> None:
+        """The connection is over: see whether that was a refusal.
+
+        Raises:
+          ServerFull: it was.
+        """
+        if reason := self._opening.refusal:
+            self._opening.release()
+            self._refusal = ServerFull("server_full", address=self.address, reason=reason)
+            raise self._refusal from cause
+
+    def _take_greeting(self, text: str) -> None:
+        self.greeting += text
+        self.on_greeting(text)
+
+    async def _receive_bytes(self) -> bytes:
+        try:
+            return bytes(await self._stream.receive_some(RECEIVE_SIZE))
+        except TRIO_ERRORS as error:
+            raise self._translated(error) from error
+
+    async def end_input(self) -> None:
+        """Half-close: the server answers what it has, then closes.
+
+        Raises:
+          ConnectionLost, ClientBusy, ClientClosed: as :meth:`send`.
+        """
+        try:
+            await self._stream.send_eof()
+        except TRIO_ERRORS as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: Exception) -> TcpEchoError:
+        """The border: what Trio raised goes in, what this package raises comes out."""
+        if isinstance(error, trio.BusyResourceError):
+            return ClientBusy("client_busy")
+        if isinstance(error, trio.ClosedResourceError):
+            return ClientClosed("client_closed")
+        cause = error.__cause__
+        said = getattr(cause, "reason", None) or getattr(cause, "strerror", None)  # OpenSSL's first
+        reason = str(said or error).lower()
+        if "certificate_required" in reason:  # what TLS 1.3 says only after the handshake
+            return ConnectionLost("tls_failed", address=self.address, reason=reason)
+        return ConnectionLost("connection_broke", address=self.address, reason=reason)

@@ -1,0 +1,33 @@
+"""What all connections of one server share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tcpecho_trio.server.events import Events
+from tcpecho_trio.server.lifecycle import Lifecycle
+from tcpecho_trio.server.pump import Pump
+from tcpecho_trio.server.registry import Registry
+from tcpecho_trio.server.settings import Settings
+from tcpecho_trio.server.turns import Turns
+
+
+@dataclass(frozen=True, slots=True)
+class ServerContext:
+    """One server's parts, as its connections need them.
+
+    Args:
+      settings: what the server is.
+      lifecycle: says when it ends.
+      registry: which connections there are.
+      events: what happens, for those who subscribe to it.
+      pump: moves plain traffic; None where there is none.
+      turns: how much time obeying commands may take.
+    """
+
+    settings: Settings
+    lifecycle: Lifecycle
+    registry: Registry
+    events: Events
+    pump: Pump | None = None
+    turns: Turns = field(default_factory=Turns)

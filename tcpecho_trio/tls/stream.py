@@ -1,0 +1,224 @@
+"""A TLS stream that can be half-closed, for both sides.
+
+``trio.SSLStream`` closes the connection with its close_notify, and without one the peer takes the
+end of the connection for an attack (RFC 8446 §6.1). Here each direction ends on its own, as TLS
+allows since 1.3, and OpenSSL in TLS 1.2 too.
+
+OpenSSL never touches the socket. It reads records from one ``ssl.MemoryBIO``, ``incoming``, and
+writes records to another, ``outgoing``. This stream carries the bytes between them and the
+connection below::
+
+    receive_some()  ←  ssl_object.read()   ←  incoming  ←  below.receive_some()
+    send_all()      →  ssl_object.write()  →  outgoing  →  below.send_all()
+
+After the handshake somebody else may take the three over, as long as no call of the stream is
+under way. Nothing is kept beside them until :meth:`TlsStream.send_eof`, but bytes may wait in
+two places where no selector sees them: decrypted in the ``ssl_object`` (read until it wants more),
+and in ``outgoing`` (send them with whatever is sent next).
+
+A MemoryBIO keeps the memory that it once needed. So bytes go through them in pieces: after a bulk
+transfer in pieces of 64 KiB an idle connection would keep 164 KiB, and so it keeps 57.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+from tcpecho_trio.tls.client_hello import MAX_OPENING
+
+PIECE = 16384
+"""Bytes moved at a time: what a TLS record holds at most (RFC 8446 §5.1)."""
+
+MAX_UNSENT = 4096
+"""Bytes that OpenSSL may want to send while we only receive: about 150 answers to KeyUpdates
+(RFC 8446 §4.6.3). BoringSSL allows 32 in a row (kMaxKeyUpdates); nobody honest sends so many."""
+
+Send = Callable[[bytes], Awaitable[None]]
+"""Sends all bytes to the connection below."""
+
+
+class TlsStream(trio.abc.HalfCloseableStream):
+    """A connection over TLS.
+
+    One task at a time may send, and one may receive.
+
+    Args:
+      below: the connection; closed with this.
+      context: what to shake hands with.
+      server_side: whether we are the server.
+      name: the server's name, which a client asks for and checks.
+      send: sends to the connection below, with a write timeout for example; None for its own
+        ``send_all``. It is given a record or two at a time.
+
+    Attributes:
+      below: the connection.
+      ssl_object: OpenSSL's side of it.
+      incoming: what OpenSSL reads from.
+      outgoing: what OpenSSL writes to.
+      opening: on the server's side, what the client said before we first answered: its
+        ClientHello, but at most MAX_OPENING bytes and the rest of a piece.
+    """
+
+    def __init__(
+        self,
+        below: trio.abc.HalfCloseableStream,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool = False,
+        name: str | None = None,
+        send: Send | None = None,
+    ) -> None:
+        self.below = below
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.ssl_object = context.wrap_bio(
+            self.incoming, self.outgoing, server_side=server_side, server_hostname=name
+        )
+        self.opening = bytearray()
+        self._send = send or below.send_all
+        self._sending = False
+        self._decrypted = bytearray()  # at our own end, and not yet received by anybody
+
+    async def do_handshake(self) -> None:
+        """Agree on keys. A peer that is refused is told so with an alert (RFC 8446 §6.2).
+
+        Raises:
+          trio.BrokenResourceError: no agreement; its cause says why.
+        """
+        try:
+            # The client speaks first. For a client that has not spoken OpenSSL would already
+            # take 33 KiB.
+            if self.ssl_object.server_side:
+                self.opening += await self._take_in()
+            answered = False
+            while True:
+                try:
+                    self.ssl_object.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    answered = answered or bool(self.outgoing.pending)
+                    await self._flush()
+                    received = await self._take_in()
+                    if not answered and len(self.opening) < MAX_OPENING:
+                        self.opening += received
+            await self._flush()
+        except ssl.SSLError as error:
+            failure = error  # raised below, because the alert goes out first, and may fail itself
+        else:
+            return
+        with contextlib.suppress(trio.BrokenResourceError):
+            await self._flush()
+        raise trio.BrokenResourceError(str(failure)) from failure
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Receive; an end without close_notify is an end, as it is without TLS.
+
+        Cancelling it loses nothing. It never sends, so it never waits for a peer that does not
+        read: what OpenSSL has to answer (a KeyUpdate) goes out with what is sent next.
+
+        Raises:
+          trio.BrokenResourceError: the connection broke, or what came is no TLS.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        waited = False
+        while True:
+            try:
+                data = self._read(max_bytes or PIECE)
+                break
+            except ssl.SSLWantReadError:
+                if self.outgoing.pending > MAX_UNSENT:
+                    raise trio.BrokenResourceError("too many KeyUpdates") from None
+                await self._take_in()
+                waited = True
+            except ssl.SSLError as error:
+                if not _is_end(error):
+                    raise trio.BrokenResourceError(str(error)) from error
+                data = b""
+                break
+        if not waited:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send everything. Cancelled, it has sent an unknown part, and the connection is finished.
+
+        Raises:
+          trio.BrokenResourceError: the connection broke.
+          trio.BusyResourceError: another task is sending.
+        """
+        if self._sending:
+            raise trio.BusyResourceError("another task is sending")
+        self._sending = True
+        try:
+            left = memoryview(data)
+            if not left:
+                await trio.lowlevel.checkpoint()
+            while left:
+                left = left[self.ssl_object.write(left[:PIECE]) :]
+                await self._flush()
+        except ssl.SSLError as error:
+            raise trio.BrokenResourceError(str(error)) from error
+        finally:
+            self._sending = False
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """See :class:`trio.abc.SendStream`."""
+        await self.below.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        """Say that nothing more follows: close_notify (RFC 8446 §6.1), and TCP's half-close."""
+        # While it says so, OpenSSL takes data that it finds for an attack: none may be left.
+        with contextlib.suppress(ssl.SSLError):
+            while data := self.ssl_object.read(PIECE):
+                self._decrypted += data
+        with contextlib.suppress(ssl.SSLError):  # that there is no answer yet
+            self.ssl_object.unwrap()
+        await self._flush()
+        await self.below.send_eof()
+
+    async def aclose(self) -> None:
+        """Close the connection below; without a word of TLS, if none has been said."""
+        await self.below.aclose()
+
+    def described(self) -> dict[str, object]:
+        """What was agreed on, ready for JSON; ``peer`` is the subject of the peer's certificate."""
+        cipher = self.ssl_object.cipher()
+        certificate: dict[str, Any] = dict(self.ssl_object.getpeercert() or {})
+        subject = {name: value for part in certificate.get("subject", ()) for name, value in part}
+        return {
+            "version": self.ssl_object.version(),
+            "cipher": cipher[0] if cipher else None,
+            "alpn": self.ssl_object.selected_alpn_protocol(),
+            "peer": subject or None,
+        }
+
+    def _read(self, size: int) -> bytes | bytearray:
+        if not self._decrypted:
+            return self.ssl_object.read(size)
+        data = self._decrypted[:size]
+        del self._decrypted[:size]
+        return data
+
+    async def _take_in(self) -> bytes | bytearray:
+        """Let OpenSSL have what comes next, and return it. Cancelling it loses nothing."""
+        received = await self.below.receive_some(PIECE)
+        if received:
+            self.incoming.write(received)
+        else:
+            self.incoming.write_eof()
+        return received
+
+    async def _flush(self) -> None:
+        """Send what OpenSSL has to say."""
+        await self._send(self.outgoing.read())
+
+
+def _is_end(cause: ssl.SSLError) -> bool:
+    """Whether this is how OpenSSL says that the peer has ended, with close_notify or without."""
+    if isinstance(cause, (ssl.SSLZeroReturnError, ssl.SSLEOFError)):
+        return True
+    return cause.reason == "UNEXPECTED_EOF_WHILE_READING"

@@ -6,6 +6,7 @@ pay for a server.
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 from collections.abc import Callable, Coroutine
@@ -34,6 +35,9 @@ from tcpecho_trio.cli.translations import translated_group
 from tcpecho_trio.dialects import DIALECTS
 from tcpecho_trio.errors import CannotStart, LocalFailure, TcpEchoError
 from tcpecho_trio.texts import LANGUAGES, Texts
+
+NO_THREAD = "can't start new thread"
+"""What Python's RuntimeError says when the system starts no more threads."""
 
 MESSAGE_TIMEOUT = 10.0
 """Seconds that ``client -m`` waits for a connection, and for each reply, unless it is told
@@ -89,7 +93,6 @@ def build_cli(texts: Texts) -> click.Group:
     )
     @click.option(
         "--proxy-mixed-families",
-        "mixed_families",
         is_flag=True,
         help=texts.cli_proxy_mixed_families,
     )
@@ -146,6 +149,7 @@ def build_cli(texts: Texts) -> click.Group:
         tls_key: str | None,
         tls_client_ca: str | None,
         proxy_protocol: str,
+        proxy_mixed_families: bool,
         trust_proxy: tuple[Any, ...],
         fault: tuple[Any, ...],
         banner: bool,
@@ -193,6 +197,7 @@ def build_cli(texts: Texts) -> click.Group:
             dialect=DIALECTS[dialect],
             max_connections=min(max_connections, room_for_connections()),
             proxy_protocol=proxy_protocol == "required",
+            mixed_families=proxy_mixed_families,
             trusted_proxies=trust_proxy or LOOPBACK,
             faults=fault,
             banner=banner,
@@ -355,8 +360,11 @@ def _run(main: Coroutine[Any, Any, Any]) -> Any:
             raise
         main.close()
         raise CannotStart("cannot_start", reason=error) from error
-    except (KeyboardInterrupt, BaseExceptionGroup) as error:
+    except (KeyboardInterrupt, RuntimeError, BaseExceptionGroup) as error:
         causes = _leaves(error)
+        if all(isinstance(cause, RuntimeError) and str(cause) == NO_THREAD for cause in causes):
+            # What pthread_create(3) said; to look up a name takes a thread.
+            raise CannotStart("cannot_start", reason=OSError(errno.EAGAIN, NO_THREAD)) from error
         if any(isinstance(cause, KeyboardInterrupt) for cause in causes):
             raise TcpEchoError("client_interrupted") from error
         for kind in (TcpEchoError, BrokenPipeError):

@@ -128,7 +128,7 @@ ENGLISH = Texts(
         "not allowed to listen on {address}. Choose a port from 1024 up: --port {other}."
     ),
     cannot_listen="cannot listen on {address}: {reason}. Check --host and --port.",
-    cannot_start="cannot start: {reason}. Free some descriptors (ulimit -n) or memory.",
+    cannot_start="cannot start: {reason}. Free some descriptors (ulimit -n), processes or memory.",
     path_taken="somebody listens at {path} already, or it is no socket. Choose another: --unix.",
     cannot_listen_at_path="cannot listen at {path}: {reason}. Check --unix.",
     cannot_read="cannot use {files}: {reason}. Check the PEM files.",
@@ -268,6 +268,7 @@ ENGLISH = Texts(
     cli_help="Show this message and exit.",
     cli_usage="Usage: ",
     cli_options="Options",
+    cli_metavars={"INTEGER": "NUMBER", "INTEGER RANGE": "NUMBER"},
     cli_options_metavar="[OPTIONS]",
     cli_commands_metavar="COMMAND [OPTIONS]...",
     cli_default="[default: ",

@@ -229,6 +229,7 @@ class Texts:
     cli_usage: str
     cli_options: str
     cli_options_metavar: str
+    cli_metavars: Mapping[str, str]  # what an option takes, by click's word for it
     cli_commands_metavar: str
     cli_default: str
     cli_commands: str

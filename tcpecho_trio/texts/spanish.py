@@ -130,7 +130,9 @@ SPANISH = Texts(
         " Elige un puerto a partir de 1024: --port {other}."
     ),
     cannot_listen="no se puede escuchar en {address}: {reason}. Revisa --host y --port.",
-    cannot_start="no se puede empezar: {reason}. Libera descriptores (ulimit -n) o memoria.",
+    cannot_start=(
+        "no se puede empezar: {reason}. Libera descriptores (ulimit -n), procesos o memoria."
+    ),
     path_taken="en {path} ya escucha otro, o no es un socket. Elige otra ruta: --unix.",
     cannot_listen_at_path="no se puede escuchar en {path}: {reason}. Revisa --unix.",
     cannot_read="no se puede usar {files}: {reason}. Revisa los archivos PEM.",
@@ -272,6 +274,16 @@ SPANISH = Texts(
     cli_help="Muestra esta ayuda y termina.",
     cli_usage="Uso: ",
     cli_options="Opciones",
+    cli_metavars={
+        "TEXT": "TEXTO",
+        "NAME": "NOMBRE",
+        "PATH": "RUTA",
+        "FILE": "ARCHIVO",
+        "INTEGER": "NÚMERO",
+        "INTEGER RANGE": "NÚMERO",
+        "SECONDS": "SEGUNDOS",
+        "SPEC": "FALLO",
+    },
     cli_options_metavar="[OPCIONES]",
     cli_commands_metavar="ORDEN [OPCIONES]...",
     cli_default="[por defecto: ",

@@ -135,6 +135,9 @@ class Admission:
             peer = Peer.of(stream.socket)
         except OSError:  # reset before it was accepted
             return _nobody()
+        if self._context.lifecycle.aborting:  # there is no time for it any more
+            reset_on_close(stream)
+            return _nobody()
         registry, settings = self._context.registry, self._context.settings
         full = registry.places >= settings.max_connections
         number = registry.accept()

@@ -115,11 +115,14 @@ class Connection:
         self._trusted = trusted
         self._local = local
         self._silent = False  # the last message gets no reply
-        self._waiting: trio.CancelScope | None = None  # owned by _wait(); ended by drain()
+        self._waiting: trio.CancelScope | None = None  # for the client; ended by wake()
         self._closing: CloseReason | None = None  # once it is decided
 
-    def drain(self) -> None:
-        """Wake up if waiting for input; what is being answered is finished first."""
+    def wake(self) -> None:
+        """Stop waiting for the client: the server drains, or aborts.
+
+        What is being answered is finished first.
+        """
         if self._waiting is not None:
             self._waiting.cancel()  # without effect on a wait that is over
 
@@ -138,12 +141,12 @@ class Connection:
                     reset_on_close(self._stream)
                     return
             said_all = True
-            if self._closing is CloseReason.FOREIGN:
+            if self._closing in (CloseReason.FOREIGN, CloseReason.ABORTED):
                 reset_on_close(self._stream)
                 return
             if self._closing is CloseReason.EOF and isinstance(self._stream, trio.SocketStream):
                 return  # to close it is all that is left, and not worth a scope
-            with trio.move_on_after(LINGER_TIME):
+            with trio.move_on_after(LINGER_TIME) as self._waiting:
                 if self._closing is CloseReason.EOF:
                     await self._stream.send_eof()
                 else:
@@ -219,11 +222,17 @@ class Connection:
         room = DRAIN_BYTES
         patient_until = trio.current_time() + self._context.settings.drain_grace
         while self._closing is None:
+            if self._context.lifecycle.aborting:
+                self._closing = CloseReason.ABORTED
+                return
             chunk = b""
             period = QUIET_PERIOD if trio.current_time() < patient_until else NO_PAUSE
             with trio.move_on_after(period) as waiting:
+                self._waiting = waiting
                 chunk = bytes(await self._stream.receive_some(RECEIVE_SIZE))
             room -= len(chunk)
+            if waiting.cancelled_caught and self._context.lifecycle.aborting:
+                continue
             if waiting.cancelled_caught or room < 0:
                 await self._end_input(CloseReason.DRAINED)
             else:

@@ -24,8 +24,8 @@ class Conversation(Protocol):
     def stats(self) -> ConnectionStats:
         """What has passed."""
 
-    def drain(self) -> None:
-        """Be woken if waiting for input: the server is draining."""
+    def wake(self) -> None:
+        """Stop waiting for the client: the server drains, or aborts."""
 
 
 class Registry:

@@ -41,7 +41,7 @@ class Wire:
     def drain(self) -> None:
         self.lifecycle.drain()
         for client in self.registry:
-            client.drain()
+            client.wake()
 
     def ending(self) -> str:
         (closed,) = self.told.named("closed")

@@ -58,7 +58,11 @@ class Victim:
         self._told = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        address = self.wait_for("listening")["listener"]
+        try:
+            address = self.wait_for("listening")["listener"]
+        except BaseException:
+            self.close()
+            raise
         self.port = int(re.findall(r":(\d+)$", address)[0])
 
     def _read(self) -> None:

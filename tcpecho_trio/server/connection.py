@@ -14,7 +14,7 @@ from time import perf_counter
 
 import trio
 
-from tcpecho_trio.dialects import SHUTDOWN_REFUSED, Action
+from tcpecho_trio.dialects import Action, Dialect
 from tcpecho_trio.protocol import Foreign, Output, Protocol, Request, State
 from tcpecho_trio.server import write_timeout
 from tcpecho_trio.server.close_reason import CloseReason
@@ -73,6 +73,7 @@ class Connection:
       info: who is connected.
       context: what this server's connections share. The pump moves the traffic of a bare socket;
         with any other stream, or without a pump, the connection does it all itself.
+      dialect: which words are commands.
       trusted: whether the client is on this machine.
       local: our own address on it, for a dialect that reports it.
     """
@@ -96,11 +97,11 @@ class Connection:
         stream: trio.abc.HalfCloseableStream,
         info: ConnectionInfo,
         context: ServerContext,
+        dialect: Dialect,
         *,
         trusted: bool,
         local: str = "",
     ) -> None:
-        dialect = context.settings.dialect
         self.info = info
         self.stats = ConnectionStats(
             trio.current_time(),
@@ -164,16 +165,18 @@ class Connection:
             context.events.publish(ConnectionCrashed(self.info, error))
         finally:
             reason = self._closing or CloseReason.ABORTED
+            if not self.stats.bytes_in and reason in (CloseReason.EOF, CloseReason.RESET):
+                reason = CloseReason.PROBE
             context.registry.close(self.info.number, reason)
             seconds = trio.current_time() - self.stats.opened_at
             context.events.publish(ConnectionClosed(self.info, reason, self.stats, seconds))
 
     async def _converse(self) -> None:
         """Answer until the close reason is decided."""
-        settings = self._context.settings
-        if settings.dialect.greeting:
-            await self._send(settings.dialect.greeting.encode())
-        if settings.banner and settings.dialect.reports:
+        dialect = self.protocol.dialect
+        if dialect.greeting:
+            await self._send(dialect.greeting.encode())
+        if self._context.settings.banner and dialect.reports:
             await self._send(f"{self._report()}\n".encode())
         while self._closing is None and (due := await self._wait()) is not None:
             await self._answer(due)
@@ -265,7 +268,7 @@ class Connection:
         chunk is cut makes no difference to the protocol.
         """
         piece = len(chunk)
-        if piece > COMMAND_PIECE and self._context.settings.dialect.mentions_word(chunk):
+        if piece > COMMAND_PIECE and self.protocol.dialect.mentions_word(chunk):
             piece = COMMAND_PIECE
         while chunk and self._closing is None:
             size = piece
@@ -336,7 +339,7 @@ class Connection:
                 lines = self._leave(CloseReason.SHUTDOWN, command.text)
                 context.lifecycle.drain(DrainReason.REMOTE, self.info.client)
             else:
-                lines = [SHUTDOWN_REFUSED]
+                lines = [context.settings.wire_errors.shutdown_refused]
                 context.events.publish(ShutdownRefused(self.info))
         if not lines:
             return b""

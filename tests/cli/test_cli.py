@@ -240,7 +240,13 @@ def test_without_options_it_is_the_exercises_server(served: Served) -> None:
     assert settings.trusted_proxies == Settings().trusted_proxies
     assert (settings.proxy_protocol, settings.faults, settings.banner) == (False, (), False)
     assert settings.pump
-    assert options == {"tls_files": None, "as_json": False, "messages": True, "console": True}
+    assert options == {
+        "tls_files": None,
+        "as_json": False,
+        "messages": True,
+        "probes": False,
+        "console": True,
+    }
 
 
 def test_endpoints_that_are_named_replace_the_default(served: Served) -> None:

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tcpecho_trio.server.tls import Tls
-from tcpecho_trio.tls.client_hello import MAX_OPENING
+from tcpecho_trio.tls.client_hello import MAX_OPENING, server_name
 from tcpecho_trio.tls.context import prepare
 from tcpecho_trio.tls.stream import MAX_UNSENT, PIECE, TlsStream
 from tests.support.certificates import HOST, Certificates
@@ -275,6 +275,16 @@ async def test_what_is_no_record_breaks_the_connection(
 # Handshakes
 
 
+async def test_an_end_in_the_handshake_is_called_so(
+    ends: Ends, turned: Callable[[Pair], Pair]
+) -> None:
+    first, second = turned(ends.over(*sockets()))
+    async with first, second:
+        await second.below.send_eof()
+        with pytest.raises(trio.BrokenResourceError, match=r"^EOF in the handshake$"):
+            await first.do_handshake()
+
+
 async def outcomes(*ends: TlsStream) -> list[str | None]:
     """Why each handshake failed."""
     reasons: list[str | None] = [None, None]
@@ -344,23 +354,27 @@ async def test_the_opening_is_the_first_hello_and_no_more_than_is_looked_at(mode
     assert MAX_OPENING <= len(server.opening) <= MAX_OPENING + PIECE
 
 
-# KeyUpdate (RFC 8446 §4.6.3). Python has no way to ask for one, so OpenSSL is called itself.
+# KeyUpdate (RFC 8446 §4.6.3) and renegotiation (RFC 5246 §7.4.1.1). Python has no way to ask for
+# either, so OpenSSL is called itself.
 
 
-def key_updates(stream: TlsStream, count: int) -> bytes:
-    """The records of requests for new keys, from a stream of which nothing else is on its way."""
+def called(stream: TlsStream, function: str, *arguments: int) -> int:
+    """The result of a function of OpenSSL's for the stream's connection."""
     openssl = ctypes.CDLL(importlib.import_module("_ssl").__file__)
-    try:
-        update, go_on = openssl.SSL_key_update, openssl.SSL_do_handshake
-    except AttributeError:
+    if not hasattr(openssl, function):
         pytest.skip("this Python's OpenSSL cannot be called")
     # PyObject_HEAD, a reference, and then the SSL*: Modules/_ssl.c, PySSLSocket.
     python_side: object = vars(stream.ssl_object)["_sslobj"]
     inside = id(python_side) + object.__basicsize__ + ctypes.sizeof(ctypes.c_void_p)
     connection = ctypes.c_void_p.from_address(inside)
+    return int(getattr(openssl, function)(connection, *arguments))
+
+
+def key_updates(stream: TlsStream, count: int) -> bytes:
+    """The records of requests for new keys, from a stream of which nothing else is on its way."""
     for _ in range(count):
-        assert update(connection, 1) == 1
-        go_on(connection)
+        assert called(stream, "SSL_key_update", 1) == 1
+        called(stream, "SSL_do_handshake")
     return stream.outgoing.read()
 
 
@@ -396,3 +410,97 @@ async def test_a_flood_of_requests_for_new_keys_ends_the_connection_within_a_bou
                 await first.receive_some()
             await first.aclose()
         assert first.outgoing.pending <= MAX_UNSENT + 2 * PIECE
+
+
+async def test_a_client_that_renegotiates_is_told_no_and_the_connection_ends(
+    each: dict[ssl.TLSVersion, Ends],
+) -> None:
+    async with each[ssl.TLSVersion.TLSv1_2].connected() as (server, client):
+        called(client, "SSL_clear_options", int(ssl.OP_NO_RENEGOTIATION))
+        assert called(client, "SSL_renegotiate") == 1
+        called(client, "SSL_do_handshake")
+        assert client.outgoing.pending
+        await client.below.send_all(client.outgoing.read())
+        with pytest.raises(trio.BrokenResourceError, match="no renegotiation"):
+            await server.receive_some()
+        with pytest.raises(trio.BrokenResourceError, match="NO_RENEGOTIATION"):
+            await client.receive_some()
+
+
+async def test_a_server_that_asks_for_a_renegotiation_is_not_obeyed(
+    each: dict[ssl.TLSVersion, Ends],
+) -> None:
+    async with each[ssl.TLSVersion.TLSv1_2].connected() as (server, client):
+        called(server, "SSL_clear_options", int(ssl.OP_NO_RENEGOTIATION))
+        assert called(server, "SSL_renegotiate") == 1
+        called(server, "SSL_do_handshake")
+        await server.below.send_all(server.outgoing.read())
+        server.ssl_object.write(b"hola")
+        await server.below.send_all(server.outgoing.read())
+        assert await client.receive_some() == b"hola"
+        await client.send_all(b"adios")
+
+
+# Whatever a peer sends
+
+
+@st.composite
+def spoilt(draw: st.DrawFn, whole: bytes) -> bytes:
+    """Bytes with a piece of them changed, cut off, or followed by something."""
+    start = draw(st.integers(0, len(whole)))
+    end = draw(st.integers(start, min(len(whole), start + 4)))
+    rest = whole[end:] if draw(st.booleans()) else b""
+    return whole[:start] + draw(st.binary(max_size=6)) + rest
+
+
+@given(data=st.data())
+def test_a_spoilt_hello_is_an_agreement_or_one_kind_of_error(
+    each: dict[ssl.TLSVersion, Ends], data: Any
+) -> None:
+    ends = each[data.draw(st.sampled_from(VERSIONS))]
+
+    async def main() -> None:
+        ours, theirs = trio.testing.memory_stream_pair()
+        server, client = ends.over(ours, theirs)
+        with pytest.raises(ssl.SSLWantReadError):
+            client.ssl_object.do_handshake()
+        await theirs.send_all(data.draw(spoilt(client.outgoing.read())))
+        await theirs.send_eof()
+        with pytest.raises(trio.BrokenResourceError):
+            await server.do_handshake()
+        server_name(bytes(server.opening))  # it may be any, but there is an end to it
+
+    trio.run(main)
+
+
+@given(data=st.data())
+def test_of_spoilt_records_only_what_was_said_is_received(
+    each: dict[ssl.TLSVersion, Ends], data: Any
+) -> None:
+    ends = each[data.draw(st.sampled_from(VERSIONS))]
+    words = [b"uno ", b"dos ", b"tres"]
+
+    async def main() -> None:
+        server, client = ends.over(*trio.testing.memory_stream_pair())
+        await shake_hands(server, client)
+        for word in words:
+            client.ssl_object.write(word)
+        with contextlib.suppress(ssl.SSLError):
+            client.ssl_object.unwrap()
+        await client.below.send_all(data.draw(spoilt(client.outgoing.read())))
+        await client.below.send_eof()
+        received = b""
+        with contextlib.suppress(trio.BrokenResourceError):
+            while piece := await server.receive_some():
+                received += piece
+        assert b"".join(words).startswith(received)
+        with contextlib.suppress(trio.BrokenResourceError):
+            await server.send_all(b"hola")
+            await server.send_eof()
+
+    trio.run(main)
+
+
+@given(st.binary(max_size=200) | st.binary(max_size=200).map(lambda rest: b"\x16\3\1\0\xf0" + rest))
+def test_the_name_in_any_bytes_is_a_name_or_none(opening: bytes) -> None:
+    assert server_name(opening) is None or isinstance(server_name(opening), str)

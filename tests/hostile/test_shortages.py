@@ -93,7 +93,7 @@ def test_without_threads_a_file_gets_the_whole_journal(tmp_path: Path) -> None:
         while not told.exists() or b"\n" not in told.read_bytes():
             os.sched_yield()
             assert server.poll() is None
-        port = int(json.loads(told.read_text())["address"].rpartition(":")[2])
+        port = int(json.loads(told.read_text())["listener"].rpartition(":")[2])
         with OldClient(port) as old:
             assert old.ask("hola") == "HOLA"
         server.send_signal(signal.SIGTERM)

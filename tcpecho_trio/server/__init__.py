@@ -54,6 +54,11 @@ __all__ = [
 ]
 
 
+DRAIN_BATCH = 100
+"""Connections that are woken at a time when the drain begins. Ten thousand at once would keep the
+loop busy for a second, and a second signal waiting for as long."""
+
+
 async def serve(
     settings: Settings,
     *,
@@ -184,8 +189,10 @@ async def _drain_when_told(
     await closed_listeners.wait()
     # Whoever reads this event finds that connections are refused.
     events.publish(DrainStarted(lifecycle.reason, len(registry), lifecycle.client))
-    for connection in registry:
+    for number, connection in enumerate(registry):
         connection.drain()
+        if number % DRAIN_BATCH == DRAIN_BATCH - 1 and not lifecycle.aborting:
+            await trio.lowlevel.checkpoint()  # another signal may have come
     if not lifecycle.aborting:  # else no checkpoint: everything may be over by now
         await lifecycle.wait_aborted()
     events.publish(DrainAborted())

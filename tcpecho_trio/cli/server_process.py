@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
 
 import trio
@@ -149,9 +149,8 @@ async def run_server(
         stack.enter_context(_accept_failures(events))
         stack.enter_context(_unraisable(events))
         async with open_nursery(TcpEchoError) as surroundings:
-            if tls is not None and hasattr(
-                signal, "SIGHUP"
-            ):  # else a hang-up ends the process, as everywhere
+            # Without TLS a hang-up ends the process, as everywhere; Windows has none.
+            if tls is not None and hasattr(signal, "SIGHUP"):
                 hang_ups = stack.enter_context(_signals(signal.SIGHUP))
                 surroundings.start_soon(obey_reloads, hang_ups, tls)
             surroundings.start_soon(output.run)
@@ -186,27 +185,32 @@ async def run_server(
 
 @contextlib.contextmanager
 def _signals(*numbers: signal.Signals) -> Iterator[AsyncIterator[int]]:
-    """Receive signals, from the first one that comes to the end of the process.
+    """Receive signals; after that ignore them until the process ends.
 
     A signal that comes when nobody reads the receiver any more is raised again as it closes, and
-    must then find nothing to kill: so a handler that does nothing stays behind. While that is being
-    set up the signals are blocked (pthread_sigmask(3)): none is lost between the two.
+    must then find nothing to kill. So the signals are blocked (pthread_sigmask(3)) until they are
+    ignored. A handler of Python's that does nothing would not do: the interpreter takes it away as
+    it ends, and the process lives a little longer.
     """
-    mask = getattr(signal, "pthread_sigmask", None)  # Windows lacks it
-    if mask is not None:
-        mask(signal.SIG_BLOCK, numbers)
-    try:
-        for number in numbers:
-            signal.signal(number, lambda *_: None)
-        receiver = trio.open_signal_receiver(*numbers)
-        arriving = receiver.__enter__()
-    finally:
-        if mask is not None:
-            mask(signal.SIG_UNBLOCK, numbers)
+    mask = getattr(signal, "pthread_sigmask", None)
+    if mask is None:  # Windows: they are ignored while the receiver is being opened, too
+        _ignore(numbers)
+    receiver = trio.open_signal_receiver(*numbers)
+    arriving = receiver.__enter__()
     try:
         yield arriving
     finally:
+        if mask is not None:
+            mask(signal.SIG_BLOCK, numbers)
         receiver.__exit__(None, None, None)
+        _ignore(numbers)
+        if mask is not None:
+            mask(signal.SIG_UNBLOCK, numbers)
+
+
+def _ignore(numbers: Iterable[signal.Signals]) -> None:
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _log_writer(fd: int, renderer: Callable[[Put], Renderer], encoding: str) -> LogWriter:

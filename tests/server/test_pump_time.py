@@ -11,13 +11,13 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from tcpecho_trio.dialects import STANDARD
+from tcpecho_trio.dialects import SALUTATION, STANDARD
 from tcpecho_trio.protocol import Protocol
 from tcpecho_trio.server import Events, Settings
 from tcpecho_trio.server import pump as pump_module
 from tcpecho_trio.server.connection import QUIET_PERIOD
 from tcpecho_trio.server.connection_info import ConnectionInfo
-from tcpecho_trio.server.pump import Pump, pump_exists
+from tcpecho_trio.server.pump import COMMAND_PIECE, READ_SIZE, Pump, pump_exists
 from tcpecho_trio.server.stats import ConnectionStats
 from tests.support.running import read_all, read_exactly, running_server, until
 
@@ -171,3 +171,19 @@ async def test_a_slice_serves_those_who_are_ready_again_before_it_ends(
         for client in clients:
             await client.aclose()
     await until(lambda: server.registry.closed == 100)
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("size", [COMMAND_PIECE - 100, COMMAND_PIECE, READ_SIZE // 2])
+async def test_a_chunk_that_holds_words_is_obeyed_whatever_its_length(size: int) -> None:
+    words = b"hola servidor\n" * (size // 14 + 1)
+    async with (
+        running_server(Settings(dialect=SALUTATION)) as server,
+        await server.connect() as client,
+    ):
+        await asked(client, b"adios\n")
+        await client.send_all(words)
+        assert await read_exactly(client, len(words) // 14 * 13) == (
+            b"HOLA CLIENTE\n" * (len(words) // 14)
+        )
+        await asked(client, b"adios\n")

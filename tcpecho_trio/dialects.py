@@ -25,11 +25,41 @@ COMMONEST_FIRST = b" eaosnrildtucmpbgvyqhfzjxkwEAOSNRILDTUCMPBGVYQHFZJXKW"
 """Blank and letters as texts have them, the commonest first (Spanish order; what is not
 listed counts as rare). Only speed hangs on it: see :attr:`Dialect.marks`."""
 
-SHUTDOWN_REFUSED = "ERROR: el apagado remoto no está permitido desde esta dirección"
-"""What a peer is told that may not shut the server down; its connection stays."""
 
-SERVER_FULL = "ERROR: el servidor está lleno, inténtalo más tarde\n"
-"""What a client is told that the server has no room for, before it is closed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireErrors:
+    """What the server says to clients about errors, in one language. Each begins with ``ERROR: ``.
+
+    Args:
+      full: the server has no place for the client, which is closed.
+      address_limit: too many clients are there from its address; it is closed, too.
+      shutdown_refused: the client may not shut the server down; its connection stays.
+    """
+
+    full: str
+    address_limit: str
+    shutdown_refused: str
+
+
+WIRE_ERRORS: Mapping[str, WireErrors] = MappingProxyType(
+    {
+        "es": WireErrors(
+            full="ERROR: el servidor está lleno, inténtalo más tarde\n",
+            address_limit="ERROR: hay demasiadas conexiones desde tu dirección\n",
+            shutdown_refused="ERROR: el apagado remoto no está permitido desde esta dirección",
+        ),
+        "en": WireErrors(
+            full="ERROR: the server is full, try again later\n",
+            address_limit="ERROR: there are too many connections from your address\n",
+            shutdown_refused="ERROR: remote shutdown is not allowed from this address",
+        ),
+    }
+)
+
+SERVER_FULL = WIRE_ERRORS["es"].full
+SHUTDOWN_REFUSED = WIRE_ERRORS["es"].shutdown_refused
+SHUTDOWN_REFUSALS = frozenset(errors.shutdown_refused for errors in WIRE_ERRORS.values())
+"""How servers of either language refuse a remote shutdown: a reply, unlike other errors."""
 
 
 class Action(enum.Enum):

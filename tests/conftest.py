@@ -13,8 +13,14 @@ from hypothesis import HealthCheck, Phase, settings
 from tests.support.certificates import Certificates
 
 # No deadline: these machines are shared, and speed is the benchmarks' business.
+# No database: a run must not depend on what another one has left, or is writing at this moment.
 settings.register_profile(
-    "everyday", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "everyday",
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
+    print_blob=True,
 )
 settings.register_profile("thorough", settings.get_profile("everyday"), max_examples=20_000)
 # On a mistake made on purpose: the same examples each time, and none looked for that is shorter.

@@ -14,6 +14,8 @@ from tcpecho_trio.addresses import Address, format_address, is_loopback
         (("fe80::1%eth0", 1, 0, 2), "[fe80::1%eth0]:1", False),
         (("::ffff:127.0.0.1", 1, 0, 0), "127.0.0.1:1", True),
         (("::ffff:192.0.2.7", 1, 0, 0), "192.0.2.7:1", False),
+        (("::ffff:0:192.0.2.7", 1, 0, 0), "[::ffff:0:192.0.2.7]:1", False),
+        (("::ffff:0:127.0.0.1", 1, 0, 0), "[::ffff:0:127.0.0.1]:1", False),
     ],
 )
 def test_addresses_are_written_and_judged(address: Address, written: str, loopback: bool) -> None:

@@ -75,10 +75,15 @@ def _obey(arguments: list[str], texts: Texts, program: str) -> int:
     Raises:
       OSError: our own output failed.
     """
+    if COMPLETE in os.environ:
+        from tcpecho_trio.cli.completion import complete_after_equals
+
+        complete_after_equals()
+        program = SCRIPT
     try:
         result: int | None = build_cli(texts).main(
             arguments,
-            prog_name=SCRIPT if COMPLETE in os.environ else program,
+            prog_name=program,
             standalone_mode=False,
         )
     except click.exceptions.NoArgsIsHelpError as error:

@@ -6,6 +6,7 @@ pay for a server.
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 from collections.abc import Callable, Coroutine
@@ -34,6 +35,9 @@ from tcpecho_trio.cli.translations import translated_group
 from tcpecho_trio.dialects import DIALECTS
 from tcpecho_trio.errors import CannotStart, LocalFailure, TcpEchoError
 from tcpecho_trio.texts import LANGUAGES, Texts
+
+NO_THREAD = "can't start new thread"
+"""What Python's RuntimeError says when the system starts no more threads."""
 
 MESSAGE_TIMEOUT = 10.0
 """Seconds that ``client -m`` waits for a connection, and for each reply, unless it is told
@@ -87,13 +91,25 @@ def build_cli(texts: Texts) -> click.Group:
         metavar="CIDR",
         help=texts.cli_trust_proxy,
     )
+    @click.option(
+        "--proxy-mixed-families",
+        is_flag=True,
+        help=texts.cli_proxy_mixed_families,
+    )
     @dialect(texts.cli_dialect)
     @lang
     @click.option(
         "--max-connections", type=Within(1), default=10_000, help=texts.cli_max_connections
     )
+    @click.option(
+        "--max-connections-per-address",
+        type=Within(0),
+        default=0,
+        help=texts.cli_max_connections_per_address,
+    )
     @click.option("--idle-timeout", type=Seconds(), default=3600.0, help=texts.cli_idle_timeout)
     @click.option("--write-timeout", type=Seconds(), default=30.0, help=texts.cli_write_timeout)
+    @click.option("--shutdown-delay", type=Seconds(), default=0.0, help=texts.cli_shutdown_delay)
     @click.option("--drain-timeout", type=Seconds(), default=10.0, help=texts.cli_drain_timeout)
     @click.option(
         "--remote-shutdown",
@@ -118,6 +134,7 @@ def build_cli(texts: Texts) -> click.Group:
         help=texts.cli_log_format,
     )
     @click.option("--quiet", is_flag=True, help=texts.cli_quiet)
+    @click.option("--log-probes", is_flag=True, help=texts.cli_log_probes)
     @click.option("--no-console", is_flag=True, help=texts.cli_no_console)
     @click.option("--portable", is_flag=True, help=texts.cli_portable)
     @click.pass_context
@@ -132,6 +149,7 @@ def build_cli(texts: Texts) -> click.Group:
         tls_key: str | None,
         tls_client_ca: str | None,
         proxy_protocol: str,
+        proxy_mixed_families: bool,
         trust_proxy: tuple[Any, ...],
         fault: tuple[Any, ...],
         banner: bool,
@@ -140,6 +158,7 @@ def build_cli(texts: Texts) -> click.Group:
         remote_shutdown: str,
         log_format: str,
         quiet: bool,
+        log_probes: bool,
         no_console: bool,
         portable: bool,
         **rest: Any,
@@ -154,9 +173,11 @@ def build_cli(texts: Texts) -> click.Group:
             raise click.UsageError(texts.cli_tls_both)
         if tls_client_ca is not None and tls_cert is None:
             raise click.UsageError(texts.cli_tls_ca_alone)
-        if trust_proxy and proxy_protocol != "required":
+        proxied = proxy_protocol == "required" or any(endpoint.proxy for endpoint in listen)
+        if trust_proxy and not proxied:
             raise click.UsageError(texts.cli_trust_alone)
-        if banner and dialect != "inspect":
+        dialects = (DIALECTS[dialect], *(endpoint.dialect for endpoint in listen))
+        if banner and not any(one is not None and one.reports for one in dialects):
             raise click.UsageError(texts.cli_banner_alone)
         tls_files = None
         if tls_cert is not None and tls_key is not None:
@@ -176,10 +197,12 @@ def build_cli(texts: Texts) -> click.Group:
             dialect=DIALECTS[dialect],
             max_connections=min(max_connections, room_for_connections()),
             proxy_protocol=proxy_protocol == "required",
+            mixed_families=proxy_mixed_families,
             trusted_proxies=trust_proxy or LOOPBACK,
             faults=fault,
             banner=banner,
             remote_shutdown=RemoteShutdown(remote_shutdown),
+            language=next(name for name, known in LANGUAGES.items() if known is texts),
             identity={name: os.environ[name] for name in IDENTITY if name in os.environ},
             pump=not portable,
             **rest,
@@ -191,6 +214,7 @@ def build_cli(texts: Texts) -> click.Group:
                 tls_files=tls_files,
                 as_json=log_format == "json",
                 messages=not quiet,
+                probes=log_probes,
                 console=not no_console,
             )
         )
@@ -336,8 +360,11 @@ def _run(main: Coroutine[Any, Any, Any]) -> Any:
             raise
         main.close()
         raise CannotStart("cannot_start", reason=error) from error
-    except (KeyboardInterrupt, BaseExceptionGroup) as error:
+    except (KeyboardInterrupt, RuntimeError, BaseExceptionGroup) as error:
         causes = _leaves(error)
+        if all(isinstance(cause, RuntimeError) and str(cause) == NO_THREAD for cause in causes):
+            # What pthread_create(3) said; to look up a name takes a thread.
+            raise CannotStart("cannot_start", reason=OSError(errno.EAGAIN, NO_THREAD)) from error
         if any(isinstance(cause, KeyboardInterrupt) for cause in causes):
             raise TcpEchoError("client_interrupted") from error
         for kind in (TcpEchoError, BrokenPipeError):

@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
 
 import trio
@@ -71,6 +71,7 @@ async def run_server(
     tls_files: TlsFiles | None,
     as_json: bool,
     messages: bool,
+    probes: bool,
     console: bool,
 ) -> None:
     """Run a server with its journal, its signals and its console around it.
@@ -81,13 +82,14 @@ async def run_server(
       tls_files: its certificate, read again on SIGHUP; None for no TLS.
       as_json: the journal is one JSON object a line.
       messages: each message and reply is told.
+      probes: clients are told of that leave without having said anything.
       console: words are read from standard input.
 
     Raises:
       CannotListen: an endpoint could not be opened, or was not when it was handed to us.
       CannotRead: the certificate cannot be used.
     """
-    lifecycle, registry = Lifecycle(), Registry()
+    lifecycle, registry = Lifecycle(settings.shutdown_delay), Registry()
     try:
         tls = Tls(tls_files) if tls_files is not None else None
     except OSError as error:
@@ -104,7 +106,7 @@ async def run_server(
 
     output = _log_writer(1, renderer, "utf-8" if as_json else sys.stdout.encoding)
     errors = _log_writer(2, lambda put: console_renderer(put, texts), encoding=sys.stderr.encoding)
-    journal = Journal(renderer(output.put), messages=messages)
+    journal = Journal(renderer(output.put), messages=messages, probes=probes)
     journal.listen_to(events)
 
     async def obey_signals(arriving: AsyncIterator[int]) -> None:
@@ -121,29 +123,35 @@ async def run_server(
                 events.publish(CertificateReloaded())
 
     async def tell_manager() -> None:
-        await lifecycle.wait_draining()
+        await lifecycle.wait_end_near()
         notifier.stopping()
 
     async def obey_console() -> None:
         # With a JSON journal, answers to a person would be in the way of its reader.
         say = errors.put if as_json else output.put
         with Input(0) as typed:
-            words = Console(typed, say, texts=texts, lifecycle=lifecycle, registry=registry)
+            words = Console(
+                typed,
+                say,
+                texts=texts,
+                lifecycle=lifecycle,
+                registry=registry,
+                at_terminal=lambda: os.isatty(0),
+            )
             await words.run(greet=os.isatty(0))
 
-    # From here on the process ends by itself: a signal that comes when nobody reads the
-    # receiver any more is raised again as it closes, and must then find nothing to kill.
-    # So is a hang-up that means a new certificate.
-    reloading = tls is not None and hasattr(signal, "SIGHUP")
-    for number in (*STOPPING, *((signal.SIGHUP,) if reloading else ())):
-        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "SIGUSR1"):
+        # Tools that rotate logs send it. The journal goes to standard output, which its reader
+        # rotates: there is nothing to reopen, and no reason to die.
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     with contextlib.ExitStack() as stack:
-        arriving = stack.enter_context(trio.open_signal_receiver(*STOPPING))
+        arriving = stack.enter_context(_signals(*STOPPING))
         stack.enter_context(_accept_failures(events))
         stack.enter_context(_unraisable(events))
         async with open_nursery(TcpEchoError) as surroundings:
-            if tls is not None and reloading:  # else a hang-up ends the process, as everywhere
-                hang_ups = stack.enter_context(trio.open_signal_receiver(signal.SIGHUP))
+            # Without TLS a hang-up ends the process, as everywhere; Windows has none.
+            if tls is not None and hasattr(signal, "SIGHUP"):
+                hang_ups = stack.enter_context(_signals(signal.SIGHUP))
                 surroundings.start_soon(obey_reloads, hang_ups, tls)
             surroundings.start_soon(output.run)
             surroundings.start_soon(errors.run)
@@ -173,6 +181,36 @@ async def run_server(
                         flushing.start_soon(output.flush)
                         flushing.start_soon(errors.flush)
             surroundings.cancel_scope.cancel()
+
+
+@contextlib.contextmanager
+def _signals(*numbers: signal.Signals) -> Iterator[AsyncIterator[int]]:
+    """Receive signals; after that ignore them until the process ends.
+
+    A signal that comes when nobody reads the receiver any more is raised again as it closes, and
+    must then find nothing to kill. So the signals are blocked (pthread_sigmask(3)) until they are
+    ignored. A handler of Python's that does nothing would not do: the interpreter takes it away as
+    it ends, and the process lives a little longer.
+    """
+    mask = getattr(signal, "pthread_sigmask", None)
+    if mask is None:  # Windows: they are ignored while the receiver is being opened, too
+        _ignore(numbers)
+    receiver = trio.open_signal_receiver(*numbers)
+    arriving = receiver.__enter__()
+    try:
+        yield arriving
+    finally:
+        if mask is not None:
+            mask(signal.SIG_BLOCK, numbers)
+        receiver.__exit__(None, None, None)
+        _ignore(numbers)
+        if mask is not None:
+            mask(signal.SIG_UNBLOCK, numbers)
+
+
+def _ignore(numbers: Iterable[signal.Signals]) -> None:
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _log_writer(fd: int, renderer: Callable[[Put], Renderer], encoding: str) -> LogWriter:

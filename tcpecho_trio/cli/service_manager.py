@@ -18,6 +18,16 @@ import trio
 FIRST_DESCRIPTOR = 3
 """SD_LISTEN_FDS_START."""
 
+MAX_DESCRIPTOR = 2**31 - 1
+"""The largest number that a descriptor can have: it is an int of C."""
+
+MAX_DIGITS = 18
+"""Digits of a number that a service manager can mean: it has 64 bits at most. Python refuses to
+read numbers of thousands of digits."""
+
+LONGEST_PERIOD = 1_000_000_000
+"""Seconds of a watchdog's period, at most: thirty years are as good as none."""
+
 
 def inherited_listeners(environ: MutableMapping[str, str]) -> list[trio.SocketListener]:
     """The listening sockets that this process was started with; none for most.
@@ -28,13 +38,13 @@ def inherited_listeners(environ: MutableMapping[str, str]) -> list[trio.SocketLi
       OSError: a descriptor is no socket that listens, which one the text says; then all of
         them are closed.
     """
-    pid, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
+    pid, count = environ.pop("LISTEN_PID", ""), _number(environ.pop("LISTEN_FDS", ""))
     environ.pop("LISTEN_FDNAMES", None)
-    if pid != str(os.getpid()) or not count.isdecimal():
+    if pid != str(os.getpid()) or not 0 < count <= MAX_DESCRIPTOR - FIRST_DESCRIPTOR:
         return []
     with contextlib.ExitStack() as undo:
         listeners = []
-        for number in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)):
+        for number in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + count):
             try:
                 listening = socket.socket(fileno=number)
                 undo.callback(listening.close)
@@ -51,6 +61,10 @@ def inherited_listeners(environ: MutableMapping[str, str]) -> list[trio.SocketLi
 class Notifier:
     """Tells the service manager how we are; says nothing if there is none.
 
+    A notification that cannot be sent is lost, and nothing else: the service manager may not
+    listen, and the system may have no memory for it. The socket is opened once, as we get ready,
+    because later all descriptors may be in use. It is closed when :meth:`run` ends.
+
     Args:
       environ: ``NOTIFY_SOCKET`` is where to, ``WATCHDOG_USEC`` how often we have to be alive.
     """
@@ -59,8 +73,9 @@ class Notifier:
         address = environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
         watched = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        microseconds = environ.get("WATCHDOG_USEC", "") if watched else ""
-        self._period = int(microseconds) / 2e6 if microseconds.isdecimal() else 0.0
+        period = _number(environ.get("WATCHDOG_USEC", "")) / 2e6 if watched else 0.0
+        self._period = period if period <= LONGEST_PERIOD else 0.0
+        self._socket: socket.socket | None = None
 
     def ready(self) -> None:
         """Clients can connect."""
@@ -72,18 +87,32 @@ class Notifier:
 
     async def run(self) -> None:
         """Say twice in each period that the event loop is alive, until cancelled."""
-        if not (self._address and self._period):
-            await trio.sleep_forever()
-        while True:
-            self._say("WATCHDOG=1")
-            await trio.sleep(self._period)
+        try:
+            if not (self._address and self._period):
+                await trio.sleep_forever()
+            while True:
+                self._say("WATCHDOG=1")
+                await trio.sleep(self._period)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def _say(self, state: str) -> None:
-        """One datagram; a service manager that does not listen is no reason to fail."""
-        if self._address:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-                out.setblocking(False)
-                try:
-                    out.sendto(state.encode(), self._address)
-                except OSError:
-                    return
+        """One datagram."""
+        if not self._address:
+            return
+        with contextlib.suppress(OSError):
+            if self._socket is None:
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._socket.setblocking(False)
+            self._socket.sendto(state.encode(), self._address)
+
+
+def _number(text: str) -> int:
+    """A whole number of a few digits from the environment; 0 for anything else."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else 0

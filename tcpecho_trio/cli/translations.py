@@ -20,6 +20,9 @@ def translated_group(texts: Texts) -> type[click.Group]:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             kwargs["options_metavar"] = texts.cli_options_metavar
             super().__init__(*args, **kwargs)
+            for param in self.params:
+                word = param.metavar or param.type.name.upper()  # click's, and in English
+                param.metavar = texts.cli_metavars.get(word, param.metavar)
 
         def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
             try:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 
 from tcpecho_trio.client.replies import GAP
-from tcpecho_trio.dialects import DIALECTS, SHUTDOWN_REFUSED, Dialect
+from tcpecho_trio.dialects import DIALECTS, SHUTDOWN_REFUSALS, Dialect
 
 REFUSAL = b"ERROR: "
 """How a server begins to say why it does not serve somebody (:mod:`tcpecho_trio.dialects`)."""
@@ -87,7 +87,9 @@ class Opening:
         if not (line.startswith(REFUSAL) or REFUSAL.startswith(line)):
             return False
         line = line.removesuffix(b"\r")
-        if line == SHUTDOWN_REFUSED.encode():  # the reply to a command; the connection stays
+        if (
+            line.decode(errors="replace") in SHUTDOWN_REFUSALS
+        ):  # the reply to a command; the connection stays
             return False
         first = self._first_sent.partition(b"\n")[0].decode("utf-8", "surrogateescape")
         echoes = (first, first.upper())

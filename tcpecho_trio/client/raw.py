@@ -222,9 +222,7 @@ class RawClient(Client):
             part = await super().receive_part(moment=moment)
             if part is not None and part.text is not None:
                 self._answers.append(part.text)
-            if part is None:
-                self._unsent.clear()
-            if not self._unsent:
+            if part is None or not self._unsent:
                 break
         if not self._answers:
             return None

@@ -111,7 +111,7 @@ async def relay(
                     await client.send(data)
                     between_chunks = True
                 sent_all = True
-                deadline.start()
+                deadline.restart()  # only now the last message is whole
                 if replies.between_lines:
                     with trio.move_on_after(ANSWER_TIME):
                         await wait_for_replies()
@@ -150,12 +150,12 @@ class _ReplyDeadline:
         """The server owes something from now on, if it did not before."""
         if self._at == math.inf:
             self.restart()
-            if self._waiting is not None:
-                self._waiting.deadline = self._at
 
     def restart(self) -> None:
         """The server owes the next reply from now on."""
         self._at = trio.current_time() + self.seconds
+        if self._waiting is not None:
+            self._waiting.deadline = self._at
 
     def stop(self) -> None:
         """The server owes nothing."""

@@ -24,6 +24,7 @@ class AcceptedConnection:
       peer: whose socket it is.
       info: what is known so far.
       trusted: whether the client is on this machine.
+      host: the client's IP address; empty where it has none, or where nobody knows it.
       faults: what it will be made to suffer.
     """
 
@@ -32,6 +33,7 @@ class AcceptedConnection:
     peer: Peer
     info: ConnectionInfo
     trusted: bool
+    host: str
     faults: tuple[Fault, ...] = ()
 
 

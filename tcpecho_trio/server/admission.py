@@ -2,9 +2,9 @@
 
 ::
 
-    limits → PROXY header → TLS handshake → faults → conversation
+    limit → PROXY header → limit per address → TLS handshake → faults → conversation
 
-Limits are looked at, and the connection's number and faults are decided, at the moment when a
+The limit is looked at, and the connection's number and faults are decided, at the moment when a
 connection is accepted: so they follow the order of arrival. The other stages may have to wait for
 the client, so they run in the connection's own task. Each is a function from an accepted
 connection to an accepted connection or a rejection (:mod:`~tcpecho_trio.server.accepted`).
@@ -22,13 +22,15 @@ from dataclasses import dataclass
 import trio
 
 from tcpecho_trio.addresses import format_address
-from tcpecho_trio.dialects import SERVER_FULL
+from tcpecho_trio.dialects import Dialect
 from tcpecho_trio.server.accepted import AcceptedConnection, Outcome, Rejection, Stage
 from tcpecho_trio.server.accepting import Handler
+from tcpecho_trio.server.address_limit import AddressLimit
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection import Connection, linger, reset_on_close
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.context import ServerContext
+from tcpecho_trio.server.endpoints import Endpoint
 from tcpecho_trio.server.events import ConnectionCrashed, ConnectionProbed, ConnectionRefused
 from tcpecho_trio.server.fault_stage import FaultStage
 from tcpecho_trio.server.faults import FaultSampler
@@ -48,11 +50,15 @@ class AcceptedAt:
 
     Args:
       name: as it is written, with the real port.
+      dialect: which words are commands there.
+      proxy: whether connections begin with a PROXY header.
       tls: what clients shake hands with there; None for plain connections.
       unix: whether it is a Unix socket, whose connections have no address of their own.
     """
 
     name: str
+    dialect: Dialect
+    proxy: bool
     tls: Tls | None = None
     unix: bool = False
 
@@ -65,26 +71,52 @@ class Admission:
         settings = context.settings
         self._faults = FaultSampler(settings.faults, settings.fault_seed)
 
-    def handler(self, endpoint: AcceptedAt) -> Handler:
+    def handler(
+        self,
+        name: str,
+        endpoint: Endpoint | None = None,
+        *,
+        tls: Tls | None = None,
+        unix: bool = False,
+    ) -> Handler:
         """What is called with each connection at the moment when it is accepted.
 
         It returns what serves the connection, to be awaited in a task of its own. No failure
         leaves either, because in a nursery one handler's exception ends all the others.
+
+        Args:
+          name: of the endpoint, as it is written, with the real port.
+          endpoint: may differ from the server's settings; None if nothing does.
+          tls: what clients shake hands with there; None for plain connections.
+          unix: whether it is a Unix socket, whose connections have no address of their own.
         """
-        stages = self._stages(endpoint)
+        settings = self._context.settings
+        dialect, proxy = settings.dialect, settings.proxy_protocol
+        if endpoint is not None:
+            dialect = endpoint.dialect or dialect
+            proxy = proxy if endpoint.proxy is None else endpoint.proxy
+        accepted_at = AcceptedAt(name, dialect, proxy, tls, unix)
+        stages = self._stages(accepted_at)
 
         def handle(stream: trio.SocketStream) -> Awaitable[None]:
-            return self._accept(endpoint, stages, stream)
+            return self._accept(accepted_at, stages, stream)
 
         return handle
 
     def _stages(self, endpoint: AcceptedAt) -> tuple[Stage, ...]:
-        """The stages behind the limits, in the order of the wire."""
+        """The stages behind the limit, in the order of the wire."""
         settings = self._context.settings
         stages: list[Stage] = []
-        if settings.proxy_protocol:
-            speaks_first = bool(settings.dialect.greeting) or settings.banner
-            stages.append(ProxyHeaderStage(settings.trusted_proxies, speaks_first))
+        refusals = settings.wire_errors
+        if endpoint.proxy:
+            speaks_first = bool(endpoint.dialect.greeting) or settings.banner
+            stages.append(
+                ProxyHeaderStage(settings.trusted_proxies, speaks_first, settings.mixed_families)
+            )
+        if settings.max_connections_per_address:
+            reply = refusals.address_limit.encode() if endpoint.tls is None else NO_ROOM
+            most = settings.max_connections_per_address
+            stages.append(AddressLimit(self._context.registry, most, reply))
         if endpoint.tls is not None:
             stages.append(TlsStage(endpoint.tls, settings.write_period))
         if settings.faults:
@@ -103,26 +135,23 @@ class Admission:
             peer = Peer.of(stream.socket)
         except OSError:  # reset before it was accepted
             return _nobody()
+        if self._context.lifecycle.aborting:  # there is no time for it any more
+            reset_on_close(stream)
+            return _nobody()
         registry, settings = self._context.registry, self._context.settings
         full = registry.places >= settings.max_connections
         number = registry.accept()
         try:
             if not (stages or full):  # most servers, and nearly all of their connections
                 info = ConnectionInfo(number, peer.name, peer.name, endpoint.name)
-                return Connection(
-                    stream,
-                    info,
-                    self._context,
-                    trusted=peer.local,
-                    local=self._local(endpoint, stream),
-                ).run()
+                return self._conversation(endpoint, stream, stream, info, peer.local).run()
             faults = self._faults.draw() if settings.faults and not full else ()
             info = ConnectionInfo(
                 number, peer.name, peer.name, endpoint.name, faults=tuple(map(str, faults))
             )
-            accepted = AcceptedConnection(stream, stream, peer, info, peer.local, faults)
+            accepted = AcceptedConnection(stream, stream, peer, info, peer.local, peer.host, faults)
             if full:
-                return self._reject(accepted, _no_place(endpoint, info))
+                return self._reject(accepted, self._no_place(endpoint, info))
             return self._admit(endpoint, stages, accepted)
         except Exception as error:  # noqa: BLE001  our bug, or no memory: it costs this client only
             registry.close(number, CloseReason.CRASHED)
@@ -157,7 +186,9 @@ class Admission:
         if isinstance(outcome, Rejection):
             await self._reject(accepted, outcome)
         elif outcome is not None:
-            await self._conversation(endpoint, outcome).run()
+            await self._conversation(
+                endpoint, outcome.stream, outcome.socket, outcome.info, outcome.trusted
+            ).run()
 
     async def _reject(self, accepted: AcceptedConnection, rejection: Rejection) -> None:
         """Say why the client may not talk, to it and to the subscribers, and close."""
@@ -177,28 +208,24 @@ class Admission:
         finally:
             context.registry.close(accepted.info.number, rejection.reason)
 
-    def _conversation(self, endpoint: AcceptedAt, accepted: AcceptedConnection) -> Connection:
-        local = self._local(endpoint, accepted.socket)
-        return Connection(
-            accepted.stream, accepted.info, self._context, trusted=accepted.trusted, local=local
-        )
+    def _conversation(
+        self,
+        endpoint: AcceptedAt,
+        stream: trio.abc.HalfCloseableStream,
+        bare: trio.SocketStream,
+        info: ConnectionInfo,
+        trusted: bool,
+    ) -> Connection:
+        dialect = endpoint.dialect
+        local = _local_name(endpoint, bare) if dialect.reports else ""
+        return Connection(stream, info, self._context, dialect, trusted=trusted, local=local)
 
-    def _local(self, endpoint: AcceptedAt, stream: trio.SocketStream) -> str:
-        """Our own address on a connection, for a dialect that reports it."""
-        if not self._context.settings.dialect.reports:
-            return ""
-        if endpoint.unix:
-            return endpoint.name.replace("unix://", "unix:", 1)
-        with contextlib.suppress(OSError):  # else it is broken already
-            return format_address(stream.socket.getsockname())
-        return ""
-
-
-def _no_place(endpoint: AcceptedAt, info: ConnectionInfo) -> Rejection:
-    """What a client is told for which a full server has no place."""
-    reply = SERVER_FULL.encode() if endpoint.tls is None else NO_ROOM
-    event = ConnectionRefused(info, CloseReason.FULL)
-    return Rejection(CloseReason.FULL, event, reply, linger=True)
+    def _no_place(self, endpoint: AcceptedAt, info: ConnectionInfo) -> Rejection:
+        """What a client is told for which a full server has no place."""
+        full = self._context.settings.wire_errors.full
+        reply = full.encode() if endpoint.tls is None else NO_ROOM
+        event = ConnectionRefused(info, CloseReason.FULL)
+        return Rejection(CloseReason.FULL, event, reply, linger=True)
 
 
 async def _through(stages: tuple[Stage, ...], accepted: AcceptedConnection) -> Outcome:
@@ -214,3 +241,12 @@ async def _through(stages: tuple[Stage, ...], accepted: AcceptedConnection) -> O
 async def _nobody() -> None:
     """Serve a connection whose client is gone."""
     await trio.lowlevel.checkpoint()
+
+
+def _local_name(endpoint: AcceptedAt, stream: trio.SocketStream) -> str:
+    """Our own address on a connection; empty if it is broken already."""
+    if endpoint.unix:
+        return endpoint.name.replace("unix://", "unix:", 1)
+    with contextlib.suppress(OSError):
+        return format_address(stream.socket.getsockname())
+    return ""

@@ -17,11 +17,13 @@ CRASHED       a bug of ours                                    reset
 ------------- ------------------------------------------------ ----------------------
 PROBE         the client left without a byte                   close
 FULL          the server has no place for it                   a line, linger
+ADDRESS_LIMIT there are too many clients from its address      a line, linger
 PROXY_HEADER  it began with no PROXY header that is believed   reset
 TLS_HANDSHAKE there was no agreement on TLS                    alert, linger; or reset
 ============= ================================================ ======================
 
-The last four come before the conversation: nothing was ever answered.
+The last five come before the conversation: nothing was ever answered. A PROBE can also be a client
+that was let in and left without having said anything.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ class CloseReason(enum.Enum):
     CRASHED = "crashed"
     PROBE = "probe"
     FULL = "full"
+    ADDRESS_LIMIT = "address_limit"
     PROXY_HEADER = "proxy_header"
     TLS_HANDSHAKE = "tls_handshake"
 

@@ -14,7 +14,7 @@ from time import perf_counter
 
 import trio
 
-from tcpecho_trio.dialects import SHUTDOWN_REFUSED, Action
+from tcpecho_trio.dialects import Action, Dialect
 from tcpecho_trio.protocol import Foreign, Output, Protocol, Request, State
 from tcpecho_trio.server import write_timeout
 from tcpecho_trio.server.close_reason import CloseReason
@@ -73,6 +73,7 @@ class Connection:
       info: who is connected.
       context: what this server's connections share. The pump moves the traffic of a bare socket;
         with any other stream, or without a pump, the connection does it all itself.
+      dialect: which words are commands.
       trusted: whether the client is on this machine.
       local: our own address on it, for a dialect that reports it.
     """
@@ -96,11 +97,11 @@ class Connection:
         stream: trio.abc.HalfCloseableStream,
         info: ConnectionInfo,
         context: ServerContext,
+        dialect: Dialect,
         *,
         trusted: bool,
         local: str = "",
     ) -> None:
-        dialect = context.settings.dialect
         self.info = info
         self.stats = ConnectionStats(
             trio.current_time(),
@@ -114,11 +115,14 @@ class Connection:
         self._trusted = trusted
         self._local = local
         self._silent = False  # the last message gets no reply
-        self._waiting: trio.CancelScope | None = None  # owned by _wait(); ended by drain()
+        self._waiting: trio.CancelScope | None = None  # for the client; ended by wake()
         self._closing: CloseReason | None = None  # once it is decided
 
-    def drain(self) -> None:
-        """Wake up if waiting for input; what is being answered is finished first."""
+    def wake(self) -> None:
+        """Stop waiting for the client: the server drains, or aborts.
+
+        What is being answered is finished first.
+        """
         if self._waiting is not None:
             self._waiting.cancel()  # without effect on a wait that is over
 
@@ -137,12 +141,12 @@ class Connection:
                     reset_on_close(self._stream)
                     return
             said_all = True
-            if self._closing is CloseReason.FOREIGN:
+            if self._closing in (CloseReason.FOREIGN, CloseReason.ABORTED):
                 reset_on_close(self._stream)
                 return
             if self._closing is CloseReason.EOF and isinstance(self._stream, trio.SocketStream):
                 return  # to close it is all that is left, and not worth a scope
-            with trio.move_on_after(LINGER_TIME):
+            with trio.move_on_after(LINGER_TIME) as self._waiting:
                 if self._closing is CloseReason.EOF:
                     await self._stream.send_eof()
                 else:
@@ -164,16 +168,18 @@ class Connection:
             context.events.publish(ConnectionCrashed(self.info, error))
         finally:
             reason = self._closing or CloseReason.ABORTED
+            if not self.stats.bytes_in and reason in (CloseReason.EOF, CloseReason.RESET):
+                reason = CloseReason.PROBE
             context.registry.close(self.info.number, reason)
             seconds = trio.current_time() - self.stats.opened_at
             context.events.publish(ConnectionClosed(self.info, reason, self.stats, seconds))
 
     async def _converse(self) -> None:
         """Answer until the close reason is decided."""
-        settings = self._context.settings
-        if settings.dialect.greeting:
-            await self._send(settings.dialect.greeting.encode())
-        if settings.banner and settings.dialect.reports:
+        dialect = self.protocol.dialect
+        if dialect.greeting:
+            await self._send(dialect.greeting.encode())
+        if self._context.settings.banner and dialect.reports:
             await self._send(f"{self._report()}\n".encode())
         while self._closing is None and (due := await self._wait()) is not None:
             await self._answer(due)
@@ -216,11 +222,17 @@ class Connection:
         room = DRAIN_BYTES
         patient_until = trio.current_time() + self._context.settings.drain_grace
         while self._closing is None:
+            if self._context.lifecycle.aborting:
+                self._closing = CloseReason.ABORTED
+                return
             chunk = b""
             period = QUIET_PERIOD if trio.current_time() < patient_until else NO_PAUSE
             with trio.move_on_after(period) as waiting:
+                self._waiting = waiting
                 chunk = bytes(await self._stream.receive_some(RECEIVE_SIZE))
             room -= len(chunk)
+            if waiting.cancelled_caught and self._context.lifecycle.aborting:
+                continue
             if waiting.cancelled_caught or room < 0:
                 await self._end_input(CloseReason.DRAINED)
             else:
@@ -265,7 +277,7 @@ class Connection:
         chunk is cut makes no difference to the protocol.
         """
         piece = len(chunk)
-        if piece > COMMAND_PIECE and self._context.settings.dialect.mentions_word(chunk):
+        if piece > COMMAND_PIECE and self.protocol.dialect.mentions_word(chunk):
             piece = COMMAND_PIECE
         while chunk and self._closing is None:
             size = piece
@@ -336,7 +348,7 @@ class Connection:
                 lines = self._leave(CloseReason.SHUTDOWN, command.text)
                 context.lifecycle.drain(DrainReason.REMOTE, self.info.client)
             else:
-                lines = [SHUTDOWN_REFUSED]
+                lines = [context.settings.wire_errors.shutdown_refused]
                 context.events.publish(ShutdownRefused(self.info))
         if not lines:
             return b""

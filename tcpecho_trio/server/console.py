@@ -22,12 +22,13 @@ HELP_WORDS = frozenset({"ayuda", "help"})
 class Console:
     """Obeys the words of whoever sits at the server.
 
-    It ends at the end of its input (a closed stdin, ``/dev/null``, Ctrl-D), and the server
-    goes on.
+    It ends at the end of its input (a closed stdin, ``/dev/null``), and the server goes on. At a
+    terminal Ctrl-D ends nothing: the next line is read.
 
     Args:
       source: where the words come from.
       say: takes each line of the answers.
+      at_terminal: whether `source` is a terminal, and has not hung up.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Console:
         texts: Texts,
         lifecycle: Lifecycle,
         registry: Registry,
+        at_terminal: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._lines = LineReader(source)
+        self._source = source
+        self._at_terminal = at_terminal
         self._say = say
         self._texts = texts
         self._lifecycle = lifecycle
@@ -50,10 +53,17 @@ class Console:
         if greet:
             self._say(self._texts.console_hint)
         try:
-            while (line := await self._lines.read_line()) is not None:
-                self.obey(line)
+            await self._obey_lines()
+            while self._at_terminal():  # Ctrl-D: the system shows nothing for it
+                self._say(self._texts.console_hint)
+                await self._obey_lines()
         except OSError:  # nothing can be typed here; that is no reason to stop serving
             self._say(self._texts.console_unreadable)
+
+    async def _obey_lines(self) -> None:
+        lines = LineReader(self._source)
+        while (line := await lines.read_line()) is not None:
+            self.obey(line)
 
     def obey(self, line: str) -> None:
         """Do what one line says; case and surrounding blanks do not matter to a person."""

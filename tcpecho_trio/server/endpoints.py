@@ -1,12 +1,17 @@
-"""Where a server listens, as one writes it: ``tcp://host:port``, ``tls://…``, ``unix:///path``."""
+"""Where a server listens, as one writes it: ``tcp://host:port``, ``tls://…``, ``unix:///path``.
+
+``?dialect=NAME`` and ``?proxy=required`` or ``?proxy=off`` may follow: they hold for this endpoint,
+whatever holds for the others.
+"""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tcpecho_trio.addresses import format_address
+from tcpecho_trio.dialects import DIALECTS, Dialect
 
 MAX_PATH = 99
 """Bytes of a Unix socket's path: ``sun_path`` has 108 with its NUL (unix(7)), and eight are for
@@ -25,6 +30,10 @@ class Scheme(enum.Enum):
 class Endpoint:
     """One place to listen: host and port for ``tcp`` and ``tls``, a path for ``unix``.
 
+    Args:
+      dialect: which words are commands there; None for the server's own.
+      proxy: whether connections begin with a PROXY header there; None for what the server does.
+
     Raises:
       ValueError: nobody can listen there.
     """
@@ -33,6 +42,8 @@ class Endpoint:
     host: str = ""
     port: int = 0
     path: str = ""
+    dialect: Dialect | None = None
+    proxy: bool | None = None
 
     def __post_init__(self) -> None:
         if self.scheme is Scheme.UNIX:
@@ -53,15 +64,17 @@ class Endpoint:
             scheme = Scheme(parts.scheme)
         except ValueError as error:
             raise ValueError(f"tcp://, tls:// or unix:// is needed: {url}") from error
-        if parts.query or parts.fragment:
-            raise ValueError(f"nothing may follow the address: {url}")
+        if parts.fragment:
+            raise ValueError(f"nothing like #{parts.fragment} may follow the address: {url}")
+        dialect, proxy = _options(parts.query)
         if scheme is Scheme.UNIX:
             if parts.netloc:
                 raise ValueError(f"three slashes, unix:///path: {url}")
-            return cls(scheme, path=unquote(parts.path))
+            return cls(scheme, path=unquote(parts.path), dialect=dialect, proxy=proxy)
         if parts.port is None or parts.path not in ("", "/") or parts.username is not None:
             raise ValueError(f"{scheme.value}://host:port is needed: {url}")
-        return cls(scheme, host=parts.hostname or "", port=parts.port)
+        host = parts.hostname or ""
+        return cls(scheme, host=host, port=parts.port, dialect=dialect, proxy=proxy)
 
     def __str__(self) -> str:
         """As it is said to people: plain TCP is what the exercise says, ``host:port``."""
@@ -69,3 +82,21 @@ class Endpoint:
             return f"unix://{self.path}"
         address = format_address((self.host, self.port))
         return f"tls://{address}" if self.scheme is Scheme.TLS else address
+
+
+def _options(query: str) -> tuple[Dialect | None, bool | None]:
+    """What stands behind the question mark.
+
+    Raises:
+      ValueError: it is none of ours, or stands there twice.
+    """
+    options = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+    given = dict(options)
+    if len(given) < len(options) or not given.keys() <= {"dialect", "proxy"}:
+        raise ValueError(f"?dialect=NAME and ?proxy=required|off are known: {query}")
+    try:
+        dialect = DIALECTS[given["dialect"]] if "dialect" in given else None
+        proxy = {"required": True, "off": False}[given["proxy"]] if "proxy" in given else None
+    except KeyError as error:
+        raise ValueError(f"no such dialect, or neither required nor off: {query}") from error
+    return dialect, proxy

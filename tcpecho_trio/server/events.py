@@ -210,6 +210,15 @@ class CertificateKept(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ShutdownDelayed(Event):
+    """The end was asked for; the drain begins in so many seconds, or at the next signal."""
+
+    name: ClassVar[str] = "shutdown_delayed"
+    reason: DrainReason
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class DrainStarted(Event):
     """Nobody is accepted any more, and `clients` are still connected.
 

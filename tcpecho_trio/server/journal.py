@@ -16,6 +16,7 @@ import trio
 
 from tcpecho_trio.display import shown
 from tcpecho_trio.server import events
+from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.event_fields import connection_fields, fields_of
 from tcpecho_trio.server.events import Event, Events
@@ -28,6 +29,10 @@ EVENTS_A_SECOND = 100
 """Connections and messages told in any one second; more scrolls past faster than anybody reads.
 The rest is counted, and the count is told at the end of the second. To tell it all would cost more
 than to answer it."""
+
+NEWCOMER_TIME = 0.25
+"""Seconds after which a client that has said nothing is told of. A health check connects and is
+gone at once, some thousand times a day; a person who waits for the line notices no delay."""
 
 RARELY = 10.0
 """Seconds between two lines about one kind of trouble. While descriptors are short, Trio tries
@@ -75,11 +80,16 @@ class Journal:
     Args:
       render: how events are written.
       messages: whether connections and messages are told, as far as one can read them.
+      probes: whether clients are told of that leave without having said anything.
     """
 
-    def __init__(self, render: Renderer, *, messages: bool = True) -> None:
+    def __init__(self, render: Renderer, *, messages: bool = True, probes: bool = False) -> None:
         self._render = render
         self._messages = messages
+        self._probes = probes
+        # Clients that have said nothing so far, and when they are told of all the same.
+        self._newcomers: dict[int, tuple[float, events.ConnectionOpened]] = {}
+        self._came = trio.Event()
         # Events that may still be told in this second. Once it is 0, run() begins the next.
         self._allowance = EVENTS_A_SECOND if messages else 0
         self._second = -math.inf  # when it began, on the clock of the run
@@ -94,7 +104,26 @@ class Journal:
         events.subscribe(self, messages=self._may_tell_message if self._messages else False)
 
     async def run(self) -> None:
-        """Tell at the end of each second how much was not told in it. Until cancelled."""
+        """Tell what time makes due: newcomers, and how much was not told. Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._tell_newcomers)
+            nursery.start_soon(self._tell_each_second)
+
+    async def _tell_newcomers(self) -> None:
+        """Tell of clients that are still there and have said nothing."""
+        while True:
+            await self._came.wait()
+            while self._newcomers:
+                number = next(iter(self._newcomers))
+                due, _ = self._newcomers[number]
+                if due > trio.current_time():
+                    await trio.sleep_until(due)
+                else:
+                    self._introduce(number)
+            self._came = trio.Event()
+
+    async def _tell_each_second(self) -> None:
+        """Tell at the end of each second how much was not told in it."""
         while True:
             await self._exhausted.wait()
             await trio.sleep_until(self._second + 1)
@@ -115,21 +144,30 @@ class Journal:
             case events.DisconnectRequested(connection=connection):
                 if connection.number in self._told:
                     self._tell(event)
-            case events.ConnectionOpened():
-                if self._may_tell():
-                    self._tell(event)
-                else:
-                    self._omitted_connections += 1
+            case events.ConnectionOpened(connection=connection):
+                due = trio.current_time() + (0.0 if self._probes else NEWCOMER_TIME)
+                if self._messages:
+                    self._newcomers[connection.number] = due, event
+                    self._came.set()
+                if self._probes:
+                    self._introduce(connection.number)
             case events.ConnectionClosed(connection=connection):
                 self._told.discard(connection.number)
+                probe = event.reason is CloseReason.PROBE and not self._probes
+                if probe and self._newcomers.pop(connection.number, None) is not None:
+                    return
+                self._introduce(connection.number)
                 if self._may_tell():
                     self._tell(event)
             case events.FaultsInjected():
                 if self._may_tell():
                     self._tell(event)
             case events.ConnectionProbed():
-                pass
+                if self._probes and self._may_tell():
+                    self._tell(event)
             case events.ServerStopped():
+                for number in list(self._newcomers):
+                    self._introduce(number)
                 self._tell_omitted()
                 self._tell(event)
             case _ if isinstance(event, RARE):
@@ -139,12 +177,22 @@ class Journal:
 
     def _may_tell_message(self, connection: ConnectionInfo, _data: bytes, messages: int) -> bool:
         """Whether a chunk is told. Costs the pump little when it is not."""
+        if self._newcomers:
+            self._introduce(connection.number)
         if self._allowance > 0 and self._may_tell():
             self._told.add(connection.number)
             return True
         self._told.discard(connection.number)
         self._omitted_messages += messages
         return False
+
+    def _introduce(self, number: int) -> None:
+        """Tell that a client has connected, unless that is told already."""
+        if (newcomer := self._newcomers.pop(number, None)) is not None:
+            if self._may_tell():
+                self._tell(newcomer[1])
+            else:
+                self._omitted_connections += 1
 
     def _tell_lines(self, name: str, connection: ConnectionInfo, data: bytes) -> None:
         """Tell a chunk line by line, as far as this second's allowance goes.

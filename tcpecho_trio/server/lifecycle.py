@@ -8,8 +8,10 @@ many ask for it at the same time.
 phase       what is true            what leads on
 =========== ======================= =====================================
 RUNNING     accepting and answering ``drain()``, or the first signal
+DELAYING    the same, but told that the delay is over, ``drain()``,
+            the end is near         or the second signal
 DRAINING    finishing conversations everybody left, or the deadline, or
-                                    ``abort()``, or the second signal
+                                    ``abort()``, or another signal
 STOPPED     nothing is left         –
 =========== ======================= =====================================
 """
@@ -27,19 +29,27 @@ class Phase(enum.Enum):
     """Where the server is between start and end."""
 
     RUNNING = "running"
+    DELAYING = "delaying"
     DRAINING = "draining"
     STOPPED = "stopped"
 
 
 class Lifecycle:
-    """One server's life. Its methods that ask for something may be called in any phase."""
+    """One server's life. Its methods that ask for something may be called in any phase.
 
-    def __init__(self) -> None:
+    Args:
+      shutdown_delay: seconds between the first signal and the drain. During this time the server
+        goes on as before, but says to whoever asks that it is not ready any more.
+    """
+
+    def __init__(self, shutdown_delay: float = 0.0) -> None:
+        self.shutdown_delay = shutdown_delay
         self.phase = Phase.RUNNING
         self.reason = DrainReason.PROGRAM
         """Who asked for the drain first."""
         self.client: str | None = None
         """The client that asked for it; None if none did."""
+        self._end_near = trio.Event()
         self._drain = trio.Event()
         self._abort = trio.Event()
         self._stop = trio.Event()
@@ -48,7 +58,7 @@ class Lifecycle:
     @property
     def draining(self) -> bool:
         """Whether the end has begun."""
-        return self.phase is not Phase.RUNNING
+        return self.phase in (Phase.DRAINING, Phase.STOPPED)
 
     @property
     def aborting(self) -> bool:
@@ -62,9 +72,11 @@ class Lifecycle:
           reason: who asks for it.
           client: the address of the client that asks, for ``DrainReason.REMOTE``.
         """
-        if self.phase is Phase.RUNNING:
+        if self.phase in (Phase.RUNNING, Phase.DELAYING):
+            if self.phase is Phase.RUNNING:
+                self.reason, self.client = reason, client
             self.phase = Phase.DRAINING
-            self.reason, self.client = reason, client
+            self._end_near.set()
             self._drain.set()
 
     def abort(self) -> None:
@@ -75,18 +87,29 @@ class Lifecycle:
     def signal(self, reason: DrainReason) -> None:
         """Take a SIGINT or SIGTERM: the first one drains, any further one aborts.
 
-        A drain that somebody else began does not count: console, remote word and one signal
-        together are one drain.
+        With a shutdown delay the first one begins the delay, and the second one ends it. A drain
+        that somebody else began does not count: console, remote word and one signal together are
+        one drain.
         """
-        if self._signalled:
+        if self.phase is Phase.DELAYING:
+            self.drain(reason)
+        elif self._signalled:
             self.abort()
+        elif self.shutdown_delay and self.phase is Phase.RUNNING:
+            self.phase, self.reason = Phase.DELAYING, reason
+            self._end_near.set()
+        else:
+            self.drain(reason)
         self._signalled = True
-        self.drain(reason)
 
     def stop(self) -> None:
         """Nothing is left. Said by the one who ran the server."""
         self.phase = Phase.STOPPED
         self._stop.set()
+
+    async def wait_end_near(self) -> None:
+        """Sleep until the shutdown delay, or else the drain, begins."""
+        await self._end_near.wait()
 
     async def wait_draining(self) -> None:
         """Sleep until the drain begins."""

@@ -22,7 +22,7 @@ from tcpecho_trio.display import shown
 from tcpecho_trio.errors import CannotListen
 from tcpecho_trio.nurseries import open_nursery
 from tcpecho_trio.server.accepting import Acceptor, Handler, keep_alive
-from tcpecho_trio.server.admission import AcceptedAt, Admission
+from tcpecho_trio.server.admission import Admission
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
 from tcpecho_trio.server.tls import Tls
 from tcpecho_trio.server.unix_socket import listening_at
@@ -33,6 +33,10 @@ Opened = tuple[list[trio.SocketListener], str]
 PORT_ATTEMPTS = 16
 """How often a free port is looked for: another program may take it before we listen on it
 again, or it may be taken on only one of the host's addresses."""
+
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  only where the user asks for it
+"""All addresses of this machine, each family on a socket of its own: Linux lets one IPv6 socket
+take IPv4 clients, too, but other systems do not, and Trio never does."""
 
 # An address that getaddrinfo(3) knows and this machine does not have: ``::1`` in /etc/hosts
 # where IPv6 is switched off, as containers like it.
@@ -103,8 +107,8 @@ class Listeners:
             else:
                 name = format_address(address)
                 keep_alive(listener.socket)
-        accepted_at = AcceptedAt(name, None if unix else self._tls, unix)
-        acceptor = Acceptor(self._admission.handler(accepted_at), self._connections)
+        handler = self._admission.handler(name, tls=None if unix else self._tls, unix=unix)
+        acceptor = Acceptor(handler, self._connections)
         try:
             if isinstance(listener, trio.SocketListener):
                 acceptor.look_at(listener)
@@ -114,7 +118,7 @@ class Listeners:
             acceptor.close()
 
     async def _open_unix(self, endpoint: Endpoint, status: trio.TaskStatus[Opened]) -> None:
-        handler = self._admission.handler(AcceptedAt(str(endpoint), unix=True))
+        handler = self._admission.handler(str(endpoint), endpoint, unix=True)
         acceptor = Acceptor(handler, self._connections)
         with listening_at(endpoint.path, self._unix_mode) as listener:
             acceptor.look_at(listener)
@@ -131,7 +135,7 @@ class Listeners:
             try:
                 port = endpoint.port or await _free_port(addresses)
                 name = str(replace(endpoint, port=port))
-                handler = self._admission.handler(AcceptedAt(name, tls))
+                handler = self._admission.handler(name, endpoint, tls=tls)
                 async with self._serving(addresses, port, handler) as listeners:
                     status.started((listeners, name))
                     await trio.sleep_forever()
@@ -207,12 +211,14 @@ async def _started_by_the_acceptor(_: object) -> None:
 
 
 async def _addresses(host: str, port: int) -> list[str]:
-    """The addresses that a host stands for, each once.
+    """The addresses that a host stands for, each once. ``*`` and ``::`` stand for all there are.
 
     Raises:
       OSError: from getaddrinfo(3).
       UnicodeError: the host is no name at all.
     """
+    if host in ("*", "::"):
+        return list(EVERYWHERE)
     found = await trio.socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )

@@ -32,10 +32,12 @@ class ProxyHeaderStage:
     Args:
       trusted: from whom a header is believed. A peer on a Unix socket always is.
       speaks_first: whether clients wait for us to begin: then a probe hears that, too.
+      mixed_families: whether a header of version 1 may name addresses of two families.
     """
 
     trusted: Iterable[IPv4Network | IPv6Network]
     speaks_first: bool
+    mixed_families: bool = False
 
     async def __call__(self, accepted: AcceptedConnection) -> Outcome:
         """Read the header; from then on the client is who it says."""
@@ -46,19 +48,20 @@ class ProxyHeaderStage:
             return Rejection(CloseReason.PROBE, ConnectionProbed(accepted.info))
         if isinstance(header, Rejection):
             return header
-        client, trusted = accepted.info.client, accepted.trusted
+        client, trusted, host = accepted.info.client, accepted.trusted, accepted.host
         if header.source is not None:
             client, on_its_machine = _client(header)
             trusted = trusted and on_its_machine  # the proxy's loopback may not be ours
+            host = str(header.source[0]) if isinstance(header.source, tuple) else ""
         elif header.command is Command.PROXY:
-            trusted = False  # the proxy does not know whom it speaks for
+            trusted, host = False, ""  # the proxy does not know whom it speaks for
         info = accepted.info._replace(client=client, header=header)
-        return replace(accepted, info=info, trusted=trusted)
+        return replace(accepted, info=info, trusted=trusted, host=host)
 
     async def _read(self, accepted: AcceptedConnection) -> Header | Rejection | None:
         """The header; None if they left without a word."""
         sock = accepted.socket.socket
-        reader = HeaderReader()
+        reader = HeaderReader(mixed_families=self.mixed_families)
         with trio.move_on_after(HEADER_TIME):
             try:
                 while reader.header is None:

@@ -24,8 +24,8 @@ class Conversation(Protocol):
     def stats(self) -> ConnectionStats:
         """What has passed."""
 
-    def drain(self) -> None:
-        """Be woken if waiting for input: the server is draining."""
+    def wake(self) -> None:
+        """Stop waiting for the client: the server drains, or aborts."""
 
 
 class Registry:
@@ -50,6 +50,8 @@ class Registry:
         self.admitting: set[trio.CancelScope] = set()
         """Admissions under way; the drain gives them little time."""
         self._closed_totals = Totals()
+        self._addresses: Counter[str] = Counter()  # where their number is limited
+        self._address_of: dict[int, str] = {}
 
     def accept(self) -> int:
         """Give a connection its number and its place."""
@@ -62,12 +64,27 @@ class Registry:
         self._places[connection.info.number] = connection
         self._talking += 1
 
+    def take_address(self, number: int, address: str, most: int) -> bool:
+        """Count a connection for its address until it is closed, unless there are `most` already.
+
+        Returns whether there was room for it.
+        """
+        if self._addresses[address] >= most:
+            return False
+        self._addresses[address] += 1
+        self._address_of[number] = address
+        return True
+
     def close(self, number: int, reason: CloseReason) -> None:
         """A connection is closed, for this one reason."""
         connection = self._places.pop(number)
+        if self._address_of and (address := self._address_of.pop(number, None)) is not None:
+            self._addresses[address] -= 1
+            if not self._addresses[address]:
+                del self._addresses[address]
         if connection is not None:
             self._talking -= 1
-            self.served += not reason.by_force
+            self.served += not (reason.by_force or reason is CloseReason.PROBE)
             self.aborted += reason.by_force
             self._closed_totals.add(connection.stats)
         self.close_reasons[reason] += 1

@@ -29,7 +29,7 @@ def console_renderer(put: Put, texts: Texts) -> Renderer:
                 said["reason"] = getattr(texts, f"closed_{fields['reason']}")
             case "proxy_refused":
                 said["fault"] = getattr(texts, f"proxy_{fields['fault']}")
-            case "draining":
+            case "draining" | "shutdown_delayed":
                 said["reason"] = _drain_reason(fields, texts)
             case "stopped":
                 said["served"] = texts.counted("clients_served", fields["served"])
@@ -41,6 +41,8 @@ def console_renderer(put: Put, texts: Texts) -> Renderer:
             return
         elif "count" in fields:
             said["count"] = texts.number(fields["count"])
+        if name == "refused" and fields["reason"] == "address_limit":
+            name = "refused_address"
         put(getattr(texts, name).format(**said))
 
     return render

@@ -1,9 +1,12 @@
 """Lines on their way to a descriptor that may stall: a terminal, a pipe, a file.
 
-A person presses Ctrl-S, a log collector hangs, ``| head -1`` leaves: the server must not
-notice. So lines are put into a bounded queue, which never blocks, and one task hands what
-is there to a thread that writes it. What does not fit is dropped, counted, and said as soon
-as the output moves again.
+A person presses Ctrl-S, a log collector hangs, ``| head -1`` leaves, the disk is full: the server
+must not notice. So lines are put into a bounded queue, which never blocks, and one task writes
+what is there. A line that does not fit, or cannot be written, is lost. Lost lines are counted,
+and that is said as soon as the output moves again.
+
+Whatever happens, lines stay whole. When only the first half of one could be written, its other
+half is written before anything else.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections.abc import Callable
 
 import trio
 
-from tcpecho_trio.stdio.output import write_all
+from tcpecho_trio.stdio.output import Output
 
 MAX_QUEUED = 1 << 20
 """Bytes that may wait: a few thousand lines, more than a person scrolls back."""
@@ -30,8 +33,8 @@ class LogWriter:
 
     Args:
       fd: where to write; stays open and in the mode it is in.
-      lost: makes the line that says how many lines were dropped.
-      encoding: of the lines.
+      lost: makes the line that says how many lines were lost.
+      encoding: of the lines; what it lacks is escaped, lone surrogates among it.
     """
 
     def __init__(self, fd: int, lost: Callable[[int], str], encoding: str = "utf-8") -> None:
@@ -39,8 +42,9 @@ class LogWriter:
         self._lost = lost
         self._encoding = encoding
         self._queue: list[bytes] = []
-        self._size = 0
-        self._dropped = 0
+        self._rest = b""  # of a line whose beginning has been written
+        self._size = 0  # of the queue, of what is being written, and of the rest
+        self._count_lost = 0
         self._next = -math.inf  # when the next write may begin
         self._hurry = trio.Event()  # set when nothing more will come
         self._filled = trio.Event()
@@ -48,16 +52,9 @@ class LogWriter:
         self._emptied.set()
 
     def put(self, line: str) -> None:
-        """Queue a line; drop it when the queue is full. Never blocks, never fails."""
-        data = f"{line}\n".encode(self._encoding, "backslashreplace")
-        if self._size + len(data) > MAX_QUEUED:
-            self._dropped += 1
-            return
-        self._queue.append(data)
-        self._size += len(data)
-        if self._emptied.is_set():
-            self._emptied = trio.Event()
-            self._filled.set()
+        """Queue a line; lose it when the queue is full. Never blocks, never fails."""
+        if not self._enqueue(line):
+            self._count_lost += 1
 
     async def flush(self) -> None:
         """Write what is left, the last there is; wait at most :data:`FLUSH_TIME` seconds."""
@@ -71,31 +68,70 @@ class LogWriter:
         A thread that is stuck in ``write(2)`` is abandoned then: it ends with the process,
         and nobody waits for it.
         """
-        while True:
-            await self._filled.wait()
-            while self._queue:
-                # Lines that come in a hurry are written together: a thread costs 100 µs.
-                with trio.move_on_at(self._next):
-                    await self._hurry.wait()
-                self._next = trio.current_time() + WRITE_EVERY
-                batch, self._queue = self._queue, []
-                written = await trio.to_thread.run_sync(
-                    self._write, b"".join(batch), abandon_on_cancel=True
-                )
-                # Only what has left makes room: a stalled output fills the queue once.
-                self._size -= sum(map(len, batch))
-                if not written:
-                    self._dropped += len(batch)
-                elif self._dropped:
-                    dropped, self._dropped = self._dropped, 0
-                    self.put(self._lost(dropped))
-            self._filled = trio.Event()
-            self._emptied.set()
+        with Output(self._fd, bulk=False) as output:
+            while True:
+                await self._filled.wait()
+                while self._queue:
+                    # Lines that come in a hurry are written together.
+                    with trio.move_on_at(self._next):
+                        await self._hurry.wait()
+                    self._next = trio.current_time() + WRITE_EVERY
+                    if await self._write_queue(output):
+                        self._tell_lost()
+                self._filled = trio.Event()
+                self._emptied.set()
 
-    def _write(self, data: bytes) -> bool:
-        """Write it all; a full disk or a reader that left costs these lines, no more."""
+    def _enqueue(self, line: str) -> bool:
+        """Queue a line if there is room for it."""
         try:
-            write_all(self._fd, data)
-        except OSError:
+            data = f"{line}\n".encode(self._encoding, "backslashreplace")
+        except MemoryError:
             return False
+        if self._size + len(data) > MAX_QUEUED:
+            return False
+        self._queue.append(data)
+        self._size += len(data)
+        if self._emptied.is_set():
+            self._emptied = trio.Event()
+            self._filled.set()
         return True
+
+    def _tell_lost(self) -> None:
+        if self._count_lost and self._enqueue(self._lost(self._count_lost)):
+            self._count_lost = 0
+
+    async def _write_queue(self, output: Output) -> bool:
+        """Write the rest of a line, then all the lines that wait; return whether that worked."""
+        begun = bool(self._rest)
+        lines = [self._rest, *self._queue] if begun else self._queue
+        self._rest, self._queue = b"", []
+        written = 0
+        try:
+            data = memoryview(b"".join(lines))
+            while written < len(data):
+                written += await output.write_some(data[written:])
+        except (OSError, MemoryError):  # a full disk, a reader that has left, no more threads
+            self._rest, lost = _unwritten(lines, written, begun=begun)
+            self._count_lost += lost
+        # Only what has left or is lost makes room: a stalled output fills the queue once.
+        self._size -= sum(map(len, lines)) - len(self._rest)
+        return written == sum(map(len, lines))
+
+
+def _unwritten(lines: list[bytes], written: int, *, begun: bool) -> tuple[bytes, int]:
+    """What is left of lines of which so many bytes have been written.
+
+    Args:
+      lines: what was to be written.
+      written: how many bytes of it were; not all.
+      begun: the first of the lines is the rest of one.
+
+    Returns:
+      The rest of the line that was cut, if one was, and how many lines after it are lost.
+    """
+    for number, line in enumerate(lines):
+        if written < len(line):
+            cut = written > 0 or (begun and number == 0)
+            return (line[written:] if cut else b""), len(lines) - number - cut
+        written -= len(line)
+    return b"", 0

@@ -4,16 +4,19 @@ The counterpart of :mod:`tcpecho_trio.stdio.input`, with the same difficulty: a 
 nobody reads must not stop the loop, and O_NONBLOCK on a descriptor would belong to every process
 that shares it. A thread for each piece would do, and costs more than the writing. So:
 
-- a **pipe** is opened once more, non-blocking (:mod:`tcpecho_trio.stdio.reopen`);
+- a **pipe** or a **terminal** is opened once more, non-blocking
+  (:mod:`tcpecho_trio.stdio.reopen`);
 - a **socket** is asked for it with each piece (MSG_DONTWAIT, send(2));
-- a **file** or ``/dev/null`` is always ready, as far as the system can say: it is simply written;
-- **anything else** (a terminal; a pipe of another user's, which may not be opened; everything on
-  Windows but files) gets its thread.
+- a **file** or ``/dev/null`` is always ready, as far as the system can say: it is simply written,
+  unless a disk that stalls must not stop the loop;
+- **anything else** (a pipe or a terminal of another user's, which may not be opened; everything
+  on Windows but files) gets its thread.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -34,19 +37,24 @@ class Output:
 
     Args:
       fd: the descriptor; it stays open, and in the mode it is in.
+      bulk: a lot is to be written, and fast. So a pipe is made as large as it may be, and a file is
+        written without a thread. A server's log wants neither: it is little, and a disk that stalls
+        must not stop the loop.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, *, bulk: bool = True) -> None:
         self._fd = fd
         self._own = False
         self._socket: socket.socket | None = None
         found = os.fstat(fd)
-        self._ready = stat.S_ISREG(found.st_mode) or _always_ready(found)
+        self._file = stat.S_ISREG(found.st_mode)
+        self._ready = (self._file and bulk) or _always_ready(found)
         if stat.S_ISSOCK(found.st_mode) and hasattr(socket, "MSG_DONTWAIT"):
-            self._socket = socket.socket(fileno=os.dup(fd))
-        elif stat.S_ISFIFO(found.st_mode):
+            with contextlib.suppress(OSError):  # no descriptor for it: a thread will do
+                self._socket = socket.socket(fileno=os.dup(fd))
+        elif stat.S_ISFIFO(found.st_mode) or os.isatty(fd):
             # Not possible where nobody reads it any more, which the write itself shall say.
-            own = reopened(fd, os.O_WRONLY)
+            own = reopened(fd, os.O_WRONLY, enlarge=bulk)
             if own is not None:
                 self._fd, self._own = own, True
 
@@ -73,22 +81,42 @@ class Output:
         Raises:
           OSError: from write(2); BrokenPipeError when the reader has left.
         """
-        if self._ready:
-            write_all(self._fd, data)
-            return
-        if not (self._own or self._socket):
-            # Abandoned when cancelled, it ends with the process.
-            await trio.to_thread.run_sync(write_all, self._fd, data, abandon_on_cancel=True)
-            return
         view = memoryview(data)
         while view:
+            view = view[await self.write_some(view) :]
+
+    async def write_some(self, data: bytes | memoryview) -> int:
+        """Write as much as there is room for, at least a byte; wait until there is.
+
+        It is a checkpoint only when it has to wait.
+
+        Returns:
+          How many bytes have been written.
+
+        Raises:
+          OSError: from write(2); nothing has been written then. ENOMEM when there is no thread for
+            what needs one.
+        """
+        if self._ready:
+            return os.write(self._fd, data)
+        if not (self._own or self._socket):
+            return await self._write_in_thread(data)
+        while True:
             try:
                 if self._socket is None:
-                    view = view[os.write(self._fd, view) :]
-                else:
-                    view = view[self._socket.send(view, socket.MSG_DONTWAIT) :]
+                    return os.write(self._fd, data)
+                return self._socket.send(data, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 await trio.lowlevel.wait_writable(self._fd)
+
+    async def _write_in_thread(self, data: bytes | memoryview) -> int:
+        try:
+            # Abandoned when cancelled, it ends with the process.
+            return await trio.to_thread.run_sync(_write, self._fd, data, abandon_on_cancel=True)
+        except RuntimeError as error:  # the system starts no more threads
+            if self._file:
+                return os.write(self._fd, data)
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from error
 
 
 def _always_ready(found: os.stat_result) -> bool:
@@ -101,18 +129,17 @@ def _always_ready(found: os.stat_result) -> bool:
     return False
 
 
-def write_all(fd: int, data: bytes) -> None:
-    """Write every byte. Blocks as long as that takes, so it belongs into a thread.
+def _write(fd: int, data: bytes | memoryview) -> int:
+    """Write some bytes, and block as long as that takes: it belongs into a thread.
 
     Also where somebody who shares the descriptor has made it non-blocking (O_NONBLOCK is a
     property of the open file description, fcntl(2)).
 
     Raises:
-      OSError: from write(2); an unknown part has been written then.
+      OSError: from write(2); nothing has been written then.
     """
-    view = memoryview(data)
-    while view:
+    while True:
         try:
-            view = view[os.write(fd, view) :]
+            return os.write(fd, data)
         except BlockingIOError:
             select.select([], [fd], [])

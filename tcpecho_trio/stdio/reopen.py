@@ -18,13 +18,14 @@ usual 64 KiB a program waits for its neighbour twice as often, and a pass of Tri
 long as moving as much again."""
 
 
-def reopened(fd: int, flags: int) -> int | None:
-    """Open what is behind a descriptor once more; a pipe also gets as large as it may be.
+def reopened(fd: int, flags: int, *, enlarge: bool = True) -> int | None:
+    """Open what is behind a descriptor once more.
 
     Args:
       fd: the descriptor; it stays open, and in the mode it is in.
       flags: for open(2); O_NONBLOCK, O_CLOEXEC and O_NOCTTY (opening a terminal must not make
         it ours) are added.
+      enlarge: whether a pipe gets as large as it may be.
 
     Returns:
       The new descriptor, to be closed by the caller. None where that cannot be done: without
@@ -42,7 +43,7 @@ def reopened(fd: int, flags: int) -> int | None:
         own = os.open(f"/proc/self/fd/{fd}", flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError:
         return None
-    if hasattr(fcntl, "F_SETPIPE_SZ") and stat.S_ISFIFO(os.fstat(own).st_mode):
+    if enlarge and hasattr(fcntl, "F_SETPIPE_SZ") and stat.S_ISFIFO(os.fstat(own).st_mode):
         with contextlib.suppress(OSError):  # this user's pipes hold enough already
             fcntl.fcntl(own, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
     return own

@@ -25,6 +25,8 @@ class Texts:
     crashed: str
     shutdown_refused: str
     refused: str
+    refused_address: str
+    probe: str
     foreign: str
     unraisable: str
     proxy_refused: str
@@ -33,6 +35,7 @@ class Texts:
     tls_kept: str
     faulty: str
     accept_failed: str
+    shutdown_delayed: str
     draining: str
     cutting: str
     stopped: str
@@ -58,6 +61,7 @@ class Texts:
     closed_crashed: str
     closed_probe: str
     closed_full: str
+    closed_address_limit: str
     closed_proxy_header: str
     closed_tls_handshake: str
     closed_shutdown: str
@@ -179,8 +183,10 @@ class Texts:
     cli_dialect_client: str
     cli_lang: str
     cli_max_connections: str
+    cli_max_connections_per_address: str
     cli_idle_timeout: str
     cli_write_timeout: str
+    cli_shutdown_delay: str
     cli_drain_timeout: str
     cli_remote_shutdown: str
     cli_listen: str
@@ -202,6 +208,7 @@ class Texts:
     cli_tls_needed: str
     cli_tls_ca_alone: str
     cli_proxy_protocol: str
+    cli_proxy_mixed_families: str
     cli_trust_proxy: str
     cli_fault: str
     cli_fault_seed: str
@@ -209,6 +216,7 @@ class Texts:
     cli_name: str
     cli_log_format: str
     cli_quiet: str
+    cli_log_probes: str
     cli_no_console: str
     cli_portable: str
     cli_message: str
@@ -221,6 +229,7 @@ class Texts:
     cli_usage: str
     cli_options: str
     cli_options_metavar: str
+    cli_metavars: Mapping[str, str]  # what an option takes, by click's word for it
     cli_commands_metavar: str
     cli_default: str
     cli_commands: str

@@ -112,16 +112,18 @@ class TlsStream(trio.abc.HalfCloseableStream):
             return
         with contextlib.suppress(trio.BrokenResourceError):
             await self._flush()
+        if _is_end(failure):  # of which OpenSSL tells nothing but its line number
+            raise trio.BrokenResourceError("EOF in the handshake")
         raise trio.BrokenResourceError(str(failure)) from failure
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """Receive; an end without close_notify is an end, as it is without TLS.
 
-        Cancelling it loses nothing. It never sends, so it never waits for a peer that does not
+        Cancelling it loses nothing. It does not send, so it never waits for a peer that does not
         read: what OpenSSL has to answer (a KeyUpdate) goes out with what is sent next.
 
         Raises:
-          trio.BrokenResourceError: the connection broke, or what came is no TLS.
+          trio.BrokenResourceError: the connection broke, or what came is no TLS, or asks too much.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         waited = False
@@ -130,8 +132,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 data = self._read(max_bytes or PIECE)
                 break
             except ssl.SSLWantReadError:
-                if self.outgoing.pending > MAX_UNSENT:
-                    raise trio.BrokenResourceError("too many KeyUpdates") from None
+                if self.outgoing.pending:
+                    await self._check_what_is_asked()
                 await self._take_in()
                 waited = True
             except ssl.SSLError as error:
@@ -202,6 +204,21 @@ class TlsStream(trio.abc.HalfCloseableStream):
         data = self._decrypted[:size]
         del self._decrypted[:size]
         return data
+
+    async def _check_what_is_asked(self) -> None:
+        """Look at what OpenSSL wants to send although we have only received.
+
+        Raises:
+          trio.BrokenResourceError: the peer asks for new keys too often; or, in TLS 1.2, at all:
+            a client that waits for that (a renegotiation) would wait for ever. nginx closes the
+            connection, too.
+        """
+        if self.outgoing.pending > MAX_UNSENT:
+            raise trio.BrokenResourceError("too many KeyUpdates")
+        if self.ssl_object.server_side and self.ssl_object.version() != "TLSv1.3":
+            with contextlib.suppress(trio.BrokenResourceError):
+                await self._flush()  # an alert, no_renegotiation
+            raise trio.BrokenResourceError("no renegotiation")
 
     async def _take_in(self) -> bytes | bytearray:
         """Let OpenSSL have what comes next, and return it. Cancelling it loses nothing."""

@@ -47,6 +47,9 @@ def test_help_reads_well_in_both_languages(command: tuple[str, ...]) -> None:
     assert spanish.stdout.decode().startswith("Uso: python -m tcpecho_trio")
     assert "Muestra esta ayuda" in spanish.stdout.decode()
     assert not re.search(r"\b(Usage|Options|default|Show)\b", spanish.stdout.decode())
+    assert not re.search(
+        r"\b(TEXT|INTEGER|RANGE|FILE|PATH|NAME|SECONDS)\b", spanish.stdout.decode()
+    )
     english = run(*command, "--help", env={"TCPECHO_LANG": "en"})
     assert english.stdout.decode().startswith("Usage: python -m tcpecho_trio")
     assert not re.search(r"[áéíóúñ¿]", english.stdout.decode())
@@ -237,7 +240,13 @@ def test_without_options_it_is_the_exercises_server(served: Served) -> None:
     assert settings.trusted_proxies == Settings().trusted_proxies
     assert (settings.proxy_protocol, settings.faults, settings.banner) == (False, (), False)
     assert settings.pump
-    assert options == {"tls_files": None, "as_json": False, "messages": True, "console": True}
+    assert options == {
+        "tls_files": None,
+        "as_json": False,
+        "messages": True,
+        "probes": False,
+        "console": True,
+    }
 
 
 def test_endpoints_that_are_named_replace_the_default(served: Served) -> None:

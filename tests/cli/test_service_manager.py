@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -30,6 +32,11 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
         yield listening
 
 
+def notifying(address: str) -> contextlib.closing[Notifier]:
+    """A notifier whose service manager listens there; if there is none, without an address."""
+    return contextlib.closing(Notifier({"NOTIFY_SOCKET": address} if address else {}))
+
+
 def told(manager: socket.socket) -> list[bytes]:
     said = []
     while True:
@@ -43,9 +50,9 @@ def told(manager: socket.socket) -> list[bytes]:
 
 
 def test_ready_and_stopping_are_a_datagram_each(manager: socket.socket) -> None:
-    notifier = Notifier({"NOTIFY_SOCKET": manager.getsockname()})
-    notifier.ready()
-    notifier.stopping()
+    with notifying(manager.getsockname()) as notifier:
+        notifier.ready()
+        notifier.stopping()
     assert told(manager) == [b"READY=1", b"STOPPING=1"]
 
 
@@ -55,21 +62,56 @@ def test_an_address_without_a_file_begins_with_an_at_sign() -> None:
         listening.bind("")  # the kernel chooses an abstract name
         name = listening.getsockname()
         listening.setblocking(False)
-        Notifier({"NOTIFY_SOCKET": f"@{name[1:].decode()}"}).ready()
+        with notifying(f"@{name[1:].decode()}") as notifier:
+            notifier.ready()
         assert told(listening) == [b"READY=1"]
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/at/all", "@nobody", "vsock:2:1", "x" * 200])
 def test_nobody_who_listens_is_no_reason_to_fail(address: str) -> None:
-    notifier = Notifier({"NOTIFY_SOCKET": address} if address else {})
-    notifier.ready()
-    notifier.stopping()
+    with notifying(address) as notifier:
+        notifier.ready()
+        notifier.stopping()
+
+
+async def test_a_notification_for_which_there_is_no_descriptor_is_lost_and_no_other(
+    manager: socket.socket,
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with notifying(manager.getsockname()) as late, notifying(manager.getsockname()) as early:
+        early.ready()
+        used = os.dup(0)
+        os.close(used)  # the next one's number: from there on there is none
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used, limits[1]))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                os.dup(0)
+            late.ready()
+            early.stopping()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert told(manager) == [b"READY=1", b"STOPPING=1"]
+        late.stopping()  # and now there is one again
+        assert told(manager) == [b"STOPPING=1"]
+
+
+async def test_whoever_stops_being_watched_leaves_no_descriptor_behind(
+    manager: socket.socket,
+) -> None:
+    before = os.listdir("/dev/fd")  # noqa: PTH208  names are all that is asked for
+    notifier = Notifier({"NOTIFY_SOCKET": manager.getsockname()})
+    async with trio.open_nursery() as nursery:
+        notifier.ready()
+        nursery.start_soon(notifier.run)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert os.listdir("/dev/fd") == before  # noqa: PTH208
 
 
 def test_a_full_mailbox_does_not_hold_us_up(manager: socket.socket) -> None:
-    notifier = Notifier({"NOTIFY_SOCKET": manager.getsockname()})
-    for _ in range(10_000):
-        notifier.ready()
+    with notifying(manager.getsockname()) as notifier:
+        for _ in range(10_000):
+            notifier.ready()
     assert 0 < len(told(manager)) < 10_000
 
 
@@ -93,6 +135,10 @@ async def test_alive_is_said_twice_in_each_period(
         {"WATCHDOG_USEC": "0"},
         {"WATCHDOG_USEC": "-5"},
         {"WATCHDOG_USEC": "soon"},
+        {"WATCHDOG_USEC": "9" * 5000},
+        {"WATCHDOG_USEC": "-" + "9" * 5000},
+        {"WATCHDOG_USEC": "9" * 18},
+        {"WATCHDOG_USEC": "١"},
         {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"},
     ],
 )
@@ -122,7 +168,11 @@ def test_sockets_for_another_process_are_left_alone_and_the_variables_go(pid: st
         assert environ == {"HOME": "/"}
 
 
-@pytest.mark.parametrize("count", ["", "0", "-1", "x", "1.0"])
+@pytest.mark.parametrize(
+    "count",
+    ["", "0", "-1", "x", "1.0", "9" * 5000, "-" + "9" * 5000, "9" * 18, str(2**31 - 3), "¹"],
+    ids=lambda count: count[:20],
+)
 def test_no_number_of_sockets_is_none(count: str) -> None:
     assert inherited_listeners({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count}) == []
 

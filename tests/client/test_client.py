@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 
-from tcpecho_trio.client import GAP, LEAVE_TIME, Client, open_client
+from tcpecho_trio.client import GAP, LEAVE_TIME, Client, Framing, open_client
+from tcpecho_trio.client.replies import Part
 from tcpecho_trio.dialects import ADMIN, ECHO, SALUTATION, STANDARD, Dialect
 from tcpecho_trio.errors import (
     CannotConnect,
@@ -271,6 +272,46 @@ async def test_an_ask_that_was_cancelled_before_it_began_has_done_nothing() -> N
         assert await client.ask("hola") == "HOLA"
 
 
+@pytest.mark.parametrize("framing", ["line", "raw"])
+async def test_a_message_that_was_cancelled_before_it_went_out_has_no_reply(
+    framing: Framing,
+) -> None:
+    async with (
+        running_server() as server,
+        open_client("127.0.0.1", server.port, framing=framing, timeout=20) as client,
+    ):
+        with trio.move_on_after(0):
+            await client.send_message("nunca")
+        assert await client.ask("hola") == "HOLA"
+
+
+async def test_a_reply_may_come_before_sending_has_returned() -> None:
+    ours, theirs = memory_stream_pair()
+    deliver = ours.send_stream.send_all_hook
+    assert deliver is not None
+
+    async def deliver_and_linger() -> None:
+        await deliver()
+        await trio.testing.wait_all_tasks_blocked()  # with a socket others have their turn, too
+
+    ours.send_stream.send_all_hook = deliver_and_linger
+    client = Client(ours, replace(ADMIN, greeting=""), "double:1")
+    received: list[Part | None] = []
+
+    async def receive() -> None:
+        received.append(await client.receive_part())
+
+    async def answer() -> None:
+        await theirs.receive_some()
+        await theirs.send_all(b"Clientes conectados:\n")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(receive)
+        nursery.start_soon(answer)
+        await client.send_message("LISTAR")
+    assert received == [Part("Clientes conectados:", complete=False)]  # it is known for a list
+
+
 async def test_two_tasks_that_listen_or_send_at_once_are_told() -> None:
     ours, _ = lockstep_stream_pair()
     client = Client(ours, STANDARD, "double:1")
@@ -342,9 +383,11 @@ async def test_connecting_is_tried_for_as_long_as_it_was_said(
 
     monkeypatch.setattr("trio.open_tcp_stream", connect)
     start = trio.current_time()
+    told: list[TcpEchoError] = []
     with pytest.raises(CannotConnect if trouble else TooSlow):
-        async with open_client(connect_retry=10, timeout=3):
+        async with open_client(connect_retry=10, timeout=3, on_retry=told.append):
             pass
+    assert [type(error) for error in told] == [CannotConnect if trouble else TooSlow]  # once
     assert trio.current_time() - start == pytest.approx(10, abs=3)
     assert len(attempts) == (14 if trouble else 4)
 

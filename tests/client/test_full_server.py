@@ -15,7 +15,7 @@ from trio.testing import MockClock, memory_stream_pair
 
 from tcpecho_trio.client import GAP, Client, ClientTls, Framing, open_client
 from tcpecho_trio.client.raw import RawClient
-from tcpecho_trio.dialects import ADMIN, ECHO, SHUTDOWN_REFUSED, STANDARD, Dialect
+from tcpecho_trio.dialects import ADMIN, ECHO, STANDARD, WIRE_ERRORS, Dialect
 from tcpecho_trio.errors import CannotConnect, ConnectionLost, ServerFull
 from tests.support.old_servers import double, wait_for_end
 from tests.support.processes import at_terminal, exit_code, run, serving
@@ -125,7 +125,14 @@ async def test_over_tls_too(tmp_path: Path) -> None:
         assert "quizá está lleno" in done.stderr.decode()
 
 
-@pytest.mark.parametrize("line", [b"ERROR: the server is full, try again later\n", b"ERROR: no"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(errors.full.encode() for errors in WIRE_ERRORS.values()),
+        *(errors.address_limit.encode() for errors in WIRE_ERRORS.values()),
+        b"ERROR: no",
+    ],
+)
 def test_whatever_the_reason_and_the_language(line: bytes) -> None:
     def refuse(peer: socket.socket) -> None:
         peer.sendall(line)
@@ -176,9 +183,11 @@ async def replies_to(
         await trio.sleep(closes_after)
         await theirs.send_eof()
 
+    replies: list[str] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(answer)
-        return await client.ask(message)
+        replies.append(await client.ask(message))
+    return replies[0]
 
 
 async def test_a_server_that_does_not_close_has_replied(autojump_clock: MockClock) -> None:
@@ -189,9 +198,10 @@ async def test_a_server_that_does_not_close_has_replied(autojump_clock: MockCloc
 async def test_a_refused_shutdown_and_an_echo_are_replies_even_when_the_server_closes(
     autojump_clock: MockClock,
 ) -> None:
-    refusal = f"{SHUTDOWN_REFUSED}\n".encode()
-    reply = await replies_to("DESCONEXION", refusal, ADMIN, closes_after=0)
-    assert reply == SHUTDOWN_REFUSED
+    for errors in WIRE_ERRORS.values():
+        refusal = errors.shutdown_refused
+        reply = await replies_to("DESCONEXION", f"{refusal}\n".encode(), ADMIN, closes_after=0)
+        assert reply == refusal
     assert await replies_to("ERROR: x", b"ERROR: x\n", ECHO, closes_after=0) == "ERROR: x"
 
 

@@ -9,11 +9,11 @@ import pytest
 import trio
 from trio.testing import MemoryReceiveStream, MemorySendStream, MockClock, memory_stream_pair
 
-from tcpecho_trio.client import LEAVE_TIME, Client
+from tcpecho_trio.client import GAP, LEAVE_TIME, Client
 from tcpecho_trio.client.prompt import Conversation
 from tcpecho_trio.client.terminal import PlainTerminal
 from tcpecho_trio.dialects import ADMIN, ECHO, SHUTDOWN_REFUSED, STANDARD, Dialect
-from tcpecho_trio.errors import ConnectionLost
+from tcpecho_trio.errors import ServerFull, TcpEchoError
 from tcpecho_trio.texts import ENGLISH
 
 PROMPT = "Type a message: "
@@ -25,11 +25,11 @@ Server = Callable[[Stream], Awaitable[None]]
 
 async def converse(
     server: Server, typed: list[str | None], dialect: Dialect = STANDARD
-) -> tuple[str, ConnectionLost | None]:
+) -> tuple[str, TcpEchoError | None]:
     """What the screen shows at the end; typed text is echoed as a terminal does."""
     ours, theirs = memory_stream_pair()
     screen = ""
-    lost = None
+    lost: TcpEchoError | None = None
 
     def write(text: str) -> None:
         nonlocal screen
@@ -50,7 +50,7 @@ async def converse(
         nursery.start_soon(server, theirs)
         try:
             await conversation.run()
-        except ConnectionLost as error:
+        except TcpEchoError as error:
             lost = error
         nursery.cancel_scope.cancel()
     return screen, lost
@@ -155,6 +155,21 @@ async def test_a_connection_that_breaks_while_sending_says_so(autojump_clock: Mo
     _, lost = await converse(server, ["hola"])
     assert lost is not None
     assert lost.message == "connection_broke"
+
+
+@pytest.mark.parametrize("typed", ["hola", None])
+async def test_a_full_server_is_the_error_whatever_one_does_meanwhile(
+    autojump_clock: MockClock, typed: str | None
+) -> None:
+    async def server(stream: Stream) -> None:
+        await stream.receive_stream.aclose()  # what the client sends breaks the connection
+        await stream.send_all(b"ERROR: full\n")
+        await trio.sleep(GAP / 2)
+        await stream.send_eof()
+
+    screen, lost = await converse(server, [typed])
+    assert isinstance(lost, ServerFull)
+    assert "Reply" not in screen
 
 
 @pytest.mark.parametrize("waiting", ["for a line", "for a reply"])

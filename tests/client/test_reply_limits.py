@@ -8,6 +8,7 @@ import resource
 import socket
 import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 import trio
@@ -17,7 +18,7 @@ from tcpecho_trio.cli.commands import MESSAGE_TIMEOUT
 from tcpecho_trio.client import Client, open_client
 from tcpecho_trio.client.client import RECEIVE_SIZE
 from tcpecho_trio.client.raw import RawClient
-from tcpecho_trio.client.replies import REPLY_LIMIT
+from tcpecho_trio.client.replies import GAP, REPLY_LIMIT
 from tcpecho_trio.client.stream import relay
 from tcpecho_trio.dialects import ADMIN, STANDARD
 from tcpecho_trio.errors import ReplyTooLong, TooSlow
@@ -100,6 +101,75 @@ async def test_a_message_that_is_still_being_sent_is_answered_in_its_own_time(
 ) -> None:
     pieces = [(0.9, b"x")] * 9 + [(0.9, b"\n")]
     await relay_against([(t, d.upper()) for t, d in pieces], list(pieces), 1)
+
+
+async def test_a_long_line_without_an_end_may_take_its_time_while_it_is_being_sent(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tcpecho_trio.client.outstanding_replies.COUNTED", 1)
+    sent = [(0.5, b"x" * 10)] * 20 + [(0.5, b"\n")]
+    # The replies are always a piece behind: something is owed all the time.
+    replies = [(0.5, data.upper()) for _, data in sent]
+    await relay_against([(1.1, replies[0][1]), *replies[1:]], list(sent), 1)
+
+
+async def test_time_that_the_sink_takes_is_not_the_servers(autojump_clock: MockClock) -> None:
+    ours, theirs = memory_stream_pair()
+    received = b""
+
+    async def source() -> bytes:
+        await trio.lowlevel.checkpoint()
+        return messages.pop()
+
+    messages = [b"", b"hola\n"]
+
+    async def slow_sink(data: bytes) -> None:
+        nonlocal received
+        received += data
+        await trio.sleep(5)
+
+    async def server() -> None:
+        for piece in (b"HO", b"LA\n"):
+            await trio.sleep(0.4)
+            await theirs.send_all(piece)
+        await theirs.send_eof()
+
+    async with open_nursery(TooSlow) as nursery:
+        nursery.start_soon(server)
+        await relay(Client(ours, STANDARD, "double:1"), source, slow_sink, reply_timeout=1)
+    assert received == b"HOLA\n"
+
+
+async def test_a_list_at_the_end_of_the_input_has_come_before_the_half_close(
+    autojump_clock: MockClock,
+) -> None:
+    ours, theirs = memory_stream_pair()
+    messages = [b"", b"LISTAR\n"]
+    half_closed = 0.0
+
+    async def source() -> bytes:
+        await trio.lowlevel.checkpoint()
+        return messages.pop()
+
+    async def sink(data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def server() -> None:
+        nonlocal half_closed
+        await theirs.receive_some()
+        for line in (b"Clientes conectados:\n", b"a:1\n", b"b:2\n"):
+            await trio.sleep(GAP / 2)
+            await theirs.send_all(line)
+        assert await theirs.receive_some() == b""
+        half_closed = trio.current_time()
+        await theirs.send_eof()
+
+    begun = trio.current_time()
+    async with open_nursery(TooSlow) as nursery:
+        nursery.start_soon(server)
+        dialect = replace(ADMIN, greeting="")
+        await relay(Client(ours, dialect, "double:1"), source, sink)
+    assert half_closed - begun == pytest.approx(2.5 * GAP)
 
 
 async def test_when_all_is_answered_the_server_has_one_deadline_for_its_end(

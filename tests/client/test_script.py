@@ -239,6 +239,17 @@ def test_a_shell_completes_commands_options_and_dialects(shell: str) -> None:
     assert "salutation" not in completions(shell, ["tcpecho-trio", "serve", "--dialect", "a"])
 
 
+def test_a_shell_completes_what_stands_behind_an_equals_sign() -> None:
+    before = ["tcpecho-trio", "serve"]
+    # bash makes it three words and replaces the last; the others replace the one that there is.
+    assert completions("bash", [*before, "--dialect", "=", "sa"]) == "plain,salutation\n"
+    assert "plain,inspect\n" in completions("bash", [*before, "--dialect", "="])
+    assert completions("bash", [*before, "--dialect=sa"]) == "plain,--dialect=salutation\n"
+    assert completions("zsh", [*before, "--dialect=sa"]) == "plain\n--dialect=salutation\n_\n"
+    assert completions("fish", [*before, "--dialect=sa"]) == "plain,--dialect=salutation\n"
+    assert "plain,--portable" in completions("fish", [*before, "--dialect=standard", "--por"])
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_for_a_shell_names_the_console_script_and_its_variable(shell: str) -> None:
     done = run(env={"_TCPECHO_TRIO_COMPLETE": f"{shell}_source"})

@@ -210,6 +210,13 @@ def test_an_ipv4_peer_on_an_ipv6_socket_is_the_ipv4_peer_it_is(host: Any) -> Non
     assert mapped.is_in(LOOPBACK) is host.is_loopback
 
 
+@given(st.ip_addresses(v=4))
+def test_a_translated_address_is_nobody_who_is_trusted(host: Any) -> None:
+    # RFC 2765 §2.1: ::ffff:0:a.b.c.d, what a translator writes for an IPv4 host.
+    assert not Peer("", f"::ffff:0:{host}", False).is_in(LOOPBACK)
+    assert Peer("", f"::ffff:0:{host}", False).is_in((ip_network("::/0"),))
+
+
 def test_a_link_local_peer_has_its_zone_and_is_who_it_is() -> None:
     assert Peer("", "fe80::1%eth0", False).is_in((ip_network("fe80::/10"),))
 
@@ -293,7 +300,7 @@ async def test_where_the_server_speaks_first_a_probe_hears_it(settings: dict[str
 async def test_a_bug_of_ours_costs_only_the_client_that_met_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
     async with running_server(behind_a_proxy()) as server:

@@ -63,7 +63,7 @@ class Someone:
         self.stats = ConnectionStats(trio.current_time())
         self.stats.received(b"hola\n" * 1234, 1234)
 
-    def drain(self) -> None: ...
+    def wake(self) -> None: ...
 
 
 def console(

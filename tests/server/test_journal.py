@@ -14,7 +14,7 @@ from tcpecho_trio.server import events
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.events import Events
-from tcpecho_trio.server.journal import EVENTS_A_SECOND, MAX_LINES, Journal
+from tcpecho_trio.server.journal import EVENTS_A_SECOND, MAX_LINES, NEWCOMER_TIME, Journal
 from tcpecho_trio.server.renderers import Renderer, console_renderer, json_renderer
 from tcpecho_trio.server.stats import ConnectionStats, Totals
 from tcpecho_trio.texts import ENGLISH, LANGUAGES, SPANISH, Texts
@@ -158,8 +158,8 @@ async def test_connections_too_are_counted_when_they_are_too_many(
     autojump_clock: MockClock,
 ) -> None:
     journal, lines = told()
-    for _ in range(1000):
-        journal.connected("p:1")
+    for number in range(1000):
+        journal.connected(f"p:{number}")
     journal.stopped(12, 1)
     assert lines[-2] == f"… y {1000 - EVENTS_A_SECOND} conexiones más"
 
@@ -219,7 +219,7 @@ async def test_json_is_one_object_a_line_and_escaped_once() -> None:
 async def test_json_can_be_written_in_utf8_whatever_the_server_is_called() -> None:
     lines: list[str] = []
     journal = Server(json_renderer(lines.append, "azul\udcff"))
-    journal.connected("p:1")
+    journal.received("p:1", b"hola\n")
     assert json.loads(lines[0].encode())["server"] == "azul\udcff"
 
 
@@ -244,3 +244,48 @@ async def test_no_more_lines_are_told_in_a_second_than_may_be() -> None:
     for _ in range(1000):
         journal.received("a:1", b"x\n" * MAX_LINES)
     assert len(lines) == EVENTS_A_SECOND
+
+
+async def test_a_client_that_says_nothing_is_told_of_after_a_moment(
+    autojump_clock: MockClock,
+) -> None:
+    journal, lines = told()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.run)
+        for number in range(3):
+            journal.connected(f"p:{number}")
+        await trio.sleep(NEWCOMER_TIME / 2)
+        assert lines == []
+        journal.received("p:1", b"hola\n")
+        assert lines == ["[p:1] Cliente conectado", "[p:1] Mensaje recibido: hola"]
+        journal.closed("p:2", CloseReason.PROBE)
+        await trio.sleep(NEWCOMER_TIME)
+        assert lines[2:] == ["[p:0] Cliente conectado"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_newcomer_that_is_closed_for_another_reason_is_told_of() -> None:
+    journal, lines = told()
+    journal.connected("p:1")
+    journal.closed("p:1", CloseReason.DRAINED)
+    assert lines[0] == "[p:1] Cliente conectado"
+    assert len(lines) == 2
+
+
+async def test_what_has_left_is_forgotten() -> None:
+    server = Server(lambda *_: None)
+    for number in range(2 * EVENTS_A_SECOND):
+        client = f"p:{number}"
+        server.connected(client)
+        server.received(client, b"hola\n")
+        server.closed(client, CloseReason.EOF)
+    assert not server.journal._told
+    assert not server.journal._newcomers
+
+
+async def test_a_told_message_has_one_told_reply_however_often_is_sent() -> None:
+    journal, lines = told()
+    journal.received("p:1", b"LISTAR\n")
+    for _ in range(1000):
+        journal.replied("p:1", b"x\n" * 30)
+    assert len(lines) == 1 + MAX_LINES

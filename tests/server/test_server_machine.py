@@ -165,7 +165,7 @@ class World:
             limits,
             lifecycle=self.lifecycle,
             registry=self.registry,
-            events=told_by(self.told),
+            events=told_by(self.told, probes=True),
             listeners=[self.listener],
         )
         self.returned = True
@@ -326,7 +326,8 @@ def test_the_server_keeps_its_promises_whatever_happens(
             event(f"a connection closed: {reason.value}")
         (stopped,) = world.told.named("stopped")
         assert len(world.told.named("draining")) == 1
-        refused = world.registry.close_reasons[CloseReason.FULL]
-        assert stopped["served"] + stopped["aborted"] + refused == world.registry.accepted
+        reasons = world.registry.close_reasons
+        others = reasons[CloseReason.FULL] + reasons[CloseReason.PROBE]
+        assert stopped["served"] + stopped["aborted"] + others == world.registry.accepted
 
     trio.run(partial(main), clock=clock)

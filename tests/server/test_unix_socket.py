@@ -369,7 +369,7 @@ async def test_whoever_may_connect_may_shut_the_server_down(path: str) -> None:
 async def test_a_path_where_somebody_listens_is_said_with_what_to_do(path: str) -> None:
     async with running_server(at(path)):
         with pytest.RaisesGroup(
-            pytest.RaisesExc(CannotListen, match=f"{path}.*--unix"), flatten_subgroups=True
+            pytest.RaisesExc(CannotListen, match=f"{path} already.*another"), flatten_subgroups=True
         ):
             async with running_server(at(path)):
                 pass
@@ -378,7 +378,7 @@ async def test_a_path_where_somebody_listens_is_said_with_what_to_do(path: str) 
 
 async def test_a_path_that_cannot_be_is_said_with_what_to_do() -> None:
     with pytest.RaisesGroup(
-        pytest.RaisesExc(CannotListen, match="nowhere.*no such file.*--unix"),
+        pytest.RaisesExc(CannotListen, match="nowhere.*no such file"),
         flatten_subgroups=True,
     ):
         async with running_server(at("nowhere/echo.sock")):

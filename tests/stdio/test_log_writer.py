@@ -45,14 +45,24 @@ async def test_lines_are_written_in_order(pipe: Ends) -> None:
     assert pipe[0].read(65536).decode() == "".join(f"línea {n}\n" for n in range(100))
 
 
-async def test_a_line_that_the_encoding_lacks_is_escaped(pipe: Ends) -> None:
-    outlet = LogWriter(pipe[1].fileno(), lost, encoding="ascii")
+@pytest.mark.parametrize(
+    ("encoding", "line", "written"),
+    [
+        ("ascii", "ñ", b"\\xf1\n"),
+        ("utf-8", "ñ", "ñ\n".encode()),
+        ("utf-8", "\udcff\ud800", b"\\udcff\\ud800\n"),
+    ],
+)
+async def test_a_line_that_the_encoding_lacks_is_escaped(
+    pipe: Ends, encoding: str, line: str, written: bytes
+) -> None:
+    outlet = LogWriter(pipe[1].fileno(), lost, encoding=encoding)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(outlet.run)
-        outlet.put("ñ")
+        outlet.put(line)
         await outlet.flush()
         nursery.cancel_scope.cancel()
-    assert pipe[0].read(100) == b"\\xf1\n"
+    assert pipe[0].read(100) == written
 
 
 async def test_a_stalled_output_drops_lines_and_says_so_once_it_moves(pipe: Ends) -> None:
@@ -93,28 +103,31 @@ async def test_a_reader_that_left_costs_lines_and_nothing_else(pipe: Ends) -> No
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("how", ["without a thread", "in a thread"])
 async def test_flushing_a_stalled_output_gives_up(
-    pipe: Ends, monkeypatch: pytest.MonkeyPatch
+    pipe: Ends, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr("tcpecho_trio.stdio.log_writer.FLUSH_TIME", 0.01)
     ended = threading.Event()
 
-    class Watched(LogWriter):
-        def _write(self, data: bytes) -> bool:
-            try:
-                return super()._write(data)
-            finally:
-                ended.set()
+    def watched(fd: int, data: bytes) -> int:
+        try:
+            return os.write(fd, data)
+        finally:
+            ended.set()
 
-    outlet = Watched(pipe[1].fileno(), lost)
+    if how == "in a thread":
+        monkeypatch.setattr("tcpecho_trio.stdio.output.reopened", lambda *_, **__: None)
+        monkeypatch.setattr("tcpecho_trio.stdio.output._write", watched)
+    outlet = LogWriter(pipe[1].fileno(), lost)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(outlet.run)
         outlet.put("x" * 500_000)
         await outlet.flush()
         nursery.cancel_scope.cancel()
-    # The abandoned thread must be gone before its descriptor's number is used again.
     pipe[0].close()
-    await trio.to_thread.run_sync(ended.wait)
+    if how == "in a thread":  # it must be gone before its descriptor's number is used again
+        await trio.to_thread.run_sync(ended.wait)
 
 
 async def test_lines_that_could_not_be_written_are_told_when_it_works_again(
@@ -137,3 +150,134 @@ async def test_lines_that_could_not_be_written_are_told_when_it_works_again(
         await outlet.flush()
         nursery.cancel_scope.cancel()
     assert pipe[0].read(100) == b"three\nlost 2\n"
+
+
+class Disk:
+    """What os.write() is replaced with: a disk that has so many bytes left."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
+        self.left = left
+        self._write = os.write
+        monkeypatch.setattr(os, "write", self)
+
+    def __call__(self, fd: int, data: bytes | memoryview) -> int:
+        if not self.left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = self._write(fd, data[: self.left])
+        self.left -= written
+        return written
+
+
+@pytest.mark.parametrize("left", range(13))
+async def test_a_line_that_was_cut_is_completed_before_anything_else(
+    pipe: Ends, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    outlet = LogWriter(pipe[1].fileno(), lost)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outlet.run)
+        with monkeypatch.context() as patch:
+            disk = Disk(patch, left)
+            for line in ("one", "two", "six"):
+                outlet.put(line)
+            await outlet.flush()
+            for room in (0, 1, 0):  # and the rest of the line can be cut, too
+                disk.left += room
+                outlet.put("lost")
+                await outlet.flush()
+        outlet.put("end")
+        await outlet.flush()
+        nursery.cancel_scope.cancel()
+    *told, last = pipe[0].read(1000).decode().splitlines()
+    assert told[-1] == "end"
+    begun = ["one", "two", "six"][: -(-left // 4)]
+    if left % 4 == 0:  # none of them was cut, so the byte of room begins another one
+        begun.append("lost")
+    assert told[:-1] == begun
+    assert last == f"lost {6 - len(begun)}"
+    assert outlet._size == 0
+
+
+async def test_lines_that_failed_take_no_room_for_ever(
+    pipe: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outlet = LogWriter(pipe[1].fileno(), lost)
+    line, count = "x" * 65535, 3 * MAX_QUEUED // 65536
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outlet.run)
+        with monkeypatch.context() as patch:
+            Disk(patch, 0)
+            for _ in range(count):
+                outlet.put(line)
+                await outlet.flush()
+        outlet.put("end")
+        await outlet.flush()
+        nursery.cancel_scope.cancel()
+    assert pipe[0].read(1000).decode() == f"end\nlost {count}\n"
+
+
+async def test_what_has_no_room_for_a_while_is_still_counted(
+    pipe: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outlet = LogWriter(pipe[1].fileno(), lambda count: f"lost {count}".ljust(MAX_QUEUED - 10))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outlet.run)
+        with monkeypatch.context() as patch:
+            Disk(patch, 0)
+            for _ in range(3):
+                outlet.put("one")
+                await outlet.flush()
+        outlet.put("two")
+        real = outlet._tell_lost
+
+        def tell_late() -> None:  # as when others have filled the queue meanwhile
+            outlet.put("x" * 100)
+            outlet._tell_lost = real  # type: ignore[method-assign]
+            real()
+
+        outlet._tell_lost = tell_late  # type: ignore[method-assign]
+        received = b""
+        while b"lost" not in received:
+            await trio.lowlevel.wait_readable(pipe[0].fileno())
+            received += pipe[0].read(65536)
+        nursery.cancel_scope.cancel()
+    assert b"lost 3 " in received
+
+
+async def test_without_threads_lines_are_lost_and_counted_until_there_are_some(
+    pipe: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("tcpecho_trio.stdio.output.reopened", lambda *_, **__: None)
+    outlet = LogWriter(pipe[1].fileno(), lost)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outlet.run)
+        with monkeypatch.context() as patch:
+            patch.setattr(trio.to_thread, "run_sync", refuse)
+            for _ in range(3):
+                outlet.put("nobody writes this")
+                await outlet.flush()
+        outlet.put("end")
+        await outlet.flush()
+        nursery.cancel_scope.cancel()
+    assert pipe[0].read(1000) == b"end\nlost 3\n"
+
+
+class Huge(str):
+    """A line for which there is no memory."""
+
+    def __format__(self, _: str) -> str:
+        raise MemoryError
+
+
+async def test_without_memory_lines_are_lost_and_counted(pipe: Ends) -> None:
+    outlet = LogWriter(pipe[1].fileno(), lost)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outlet.run)
+        outlet.put(Huge())
+        outlet.put("end")
+        await outlet.flush()
+        nursery.cancel_scope.cancel()
+    assert pipe[0].read(1000) == b"end\nlost 1\n"

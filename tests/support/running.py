@@ -113,10 +113,10 @@ async def running_server(
     assert not registry.admitting
 
 
-def told_by(told: Told, *, messages: bool = True) -> Events:
+def told_by(told: Told, *, messages: bool = True, probes: bool = False) -> Events:
     """Events that a journal tells to this renderer."""
     events = Events()
-    Journal(told, messages=messages).listen_to(events)
+    Journal(told, messages=messages, probes=probes).listen_to(events)
     return events
 
 

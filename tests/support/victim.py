@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,11 @@ class Victim:
         self._told = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        address = self.wait_for("listening")["listener"]
+        try:
+            address = self.wait_for("listening")["listener"]
+        except BaseException:
+            self.close()
+            raise
         self.port = int(re.findall(r":(\d+)$", address)[0])
 
     def _read(self) -> None:
@@ -174,6 +180,12 @@ def attacked(*options: str, way: str = "pump", greeting: str = "") -> Iterator[V
             assert victim.stop() == 0
     finally:
         victim.close()
+
+
+def told_rarely(events: list[Event]) -> bool:
+    """Whether something was told, and not again within ten seconds: a busy machine takes longer."""
+    times = [datetime.fromisoformat(event["timestamp"]) for event in events]
+    return bool(times) and all(b - a > timedelta(seconds=9) for a, b in itertools.pairwise(times))
 
 
 def processor_time(pid: int) -> float:

@@ -41,7 +41,7 @@ class Wire:
     def drain(self) -> None:
         self.lifecycle.drain()
         for client in self.registry:
-            client.drain()
+            client.wake()
 
     def ending(self) -> str:
         (closed,) = self.told.named("closed")
@@ -63,7 +63,8 @@ def over(
         settings or Settings(), lifecycle or Lifecycle(), registry, told_by(told or Told())
     )
     info = ConnectionInfo(registry.accept(), "peer:1", "peer:1", "here:1")
-    return Connection(stream, info, context, trusted=trusted)  # type: ignore[arg-type]
+    dialect = context.settings.dialect
+    return Connection(stream, info, context, dialect, trusted=trusted)  # type: ignore[arg-type]
 
 
 @asynccontextmanager

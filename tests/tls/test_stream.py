@@ -1,14 +1,10 @@
-"""The TLS stream that server and client share: both sides are tested alike, and with each other."""
+"""The TLS stream that server and client share: what is said, and how each direction ends."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import importlib
-import socket
 import ssl
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,75 +13,11 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tcpecho_trio.server.tls import Tls
-from tcpecho_trio.tls.client_hello import MAX_OPENING
-from tcpecho_trio.tls.context import prepare
-from tcpecho_trio.tls.stream import MAX_UNSENT, PIECE, TlsStream
-from tests.support.certificates import HOST, Certificates
+from tcpecho_trio.tls.stream import PIECE, TlsStream
+from tests.support.certificates import HOST
 from tests.support.protocol_inputs import cuts
 from tests.support.running import read_all, read_exactly
-
-Pair = tuple[TlsStream, TlsStream]
-VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
-BULK = bytes(range(256)) * 2000
-
-
-class Ends:
-    """Contexts of a server and of a client that trusts it."""
-
-    def __init__(self, certificates: Certificates, version: ssl.TLSVersion) -> None:
-        self.server = Tls(certificates.files).context
-        self.client = certificates.client()
-        prepare(self.client)
-        self.client.minimum_version = self.client.maximum_version = version
-
-    def over(self, ours: Any, theirs: Any) -> Pair:
-        """A server's and a client's stream over two ends of a connection."""
-        server = TlsStream(ours, self.server, server_side=True)
-        return server, TlsStream(theirs, self.client, name=HOST)
-
-    @asynccontextmanager
-    async def connected(self) -> AsyncGenerator[Pair]:
-        """A server and a client that have shaken hands over a real connection."""
-        server, client = self.over(*sockets())
-        async with server, client:
-            await shake_hands(server, client)
-            yield server, client
-
-
-def sockets() -> list[trio.SocketStream]:
-    ends = socket.socketpair()
-    for end in ends:
-        end.setblocking(False)
-    return [trio.SocketStream(trio.socket.from_stdlib_socket(end)) for end in ends]
-
-
-async def shake_hands(*ends: TlsStream) -> None:
-    async with trio.open_nursery() as nursery:
-        for end in ends:
-            nursery.start_soon(end.do_handshake)
-
-
-@pytest.fixture(scope="module")
-def each(certificates: Certificates) -> dict[ssl.TLSVersion, Ends]:
-    return {version: Ends(certificates, version) for version in VERSIONS}
-
-
-@pytest.fixture(params=VERSIONS, ids=lambda version: str(version.name))
-def ends(each: dict[ssl.TLSVersion, Ends], request: pytest.FixtureRequest) -> Ends:
-    return each[request.param]
-
-
-@pytest.fixture
-def modern(each: dict[ssl.TLSVersion, Ends]) -> Ends:
-    return each[ssl.TLSVersion.TLSv1_3]
-
-
-@pytest.fixture(params=[False, True], ids=["the server", "the client"])
-def turned(request: pytest.FixtureRequest) -> Callable[[Pair], Pair]:
-    """One side and its peer: the server first, or the client first."""
-    return lambda pair: pair[::-1] if request.param else pair
-
+from tests.support.tls_pairs import BULK, VERSIONS, Ends, Pair, shake_hands
 
 # Conversations
 
@@ -270,129 +202,3 @@ async def test_what_is_no_record_breaks_the_connection(
             await first.receive_some()
         with pytest.raises(trio.BrokenResourceError):
             await first.send_all(b"hola")
-
-
-# Handshakes
-
-
-async def outcomes(*ends: TlsStream) -> list[str | None]:
-    """Why each handshake failed."""
-    reasons: list[str | None] = [None, None]
-
-    async def shake(place: int, end: TlsStream) -> None:
-        try:
-            await end.do_handshake()
-            await end.send_all(b"hola")
-            await end.receive_some()
-        except trio.BrokenResourceError as error:
-            reasons[place] = getattr(error.__cause__, "reason", None)
-        await end.aclose()
-
-    async with trio.open_nursery() as nursery:
-        for place, end in enumerate(ends):
-            nursery.start_soon(shake, place, end)
-    return reasons
-
-
-async def test_a_server_is_told_why_its_client_refuses_it(modern: Ends) -> None:
-    ours, theirs = sockets()
-    server = TlsStream(ours, modern.server, server_side=True)
-    client = TlsStream(theirs, ssl.create_default_context(), name=HOST)
-    assert await outcomes(server, client) == ["TLSV1_ALERT_UNKNOWN_CA", "CERTIFICATE_VERIFY_FAILED"]
-
-
-async def test_a_client_is_told_why_its_server_refuses_it(certificates: Certificates) -> None:
-    ours, theirs = sockets()
-    server = TlsStream(ours, Tls(certificates.mutual).context, server_side=True)
-    client = TlsStream(theirs, certificates.client(), name=HOST)
-    assert await outcomes(server, client) == [
-        "PEER_DID_NOT_RETURN_A_CERTIFICATE",
-        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
-    ]
-
-
-async def test_both_sides_know_what_was_agreed_on(certificates: Certificates) -> None:
-    ours, theirs = sockets()
-    server = TlsStream(ours, Tls(certificates.mutual).context, server_side=True)
-    client = TlsStream(theirs, certificates.client(shows="ana"), name=HOST)
-    async with server, client:
-        await shake_hands(server, client)
-        await client.send_all(b"x")
-        await server.receive_some()
-        for end, peer in ((server, "ana"), (client, "server")):
-            told = end.described()
-            assert (told["version"], told["alpn"]) == ("TLSv1.3", "tcpecho")
-            assert isinstance(told["peer"], dict)
-            assert told["peer"]["commonName"] == peer
-
-
-async def test_the_opening_is_the_first_hello_and_no_more_than_is_looked_at(modern: Ends) -> None:
-    async with modern.connected() as (server, client):
-        assert server.opening.startswith(b"\x16\x03\x01")
-        assert HOST.encode() in server.opening
-        assert client.opening == b""
-    ours, theirs = trio.testing.memory_stream_pair()
-    server, _ = modern.over(ours, theirs)
-    # A hello as long as OpenSSL takes, in records of 16 bytes, that is never finished.
-    hello = b"\x01\x01\xff\x00\x03\x03" + bytes(1 << 16)
-    for start in range(0, len(hello), 16):
-        piece = hello[start : start + 16]
-        await theirs.send_all(b"\x16\x03\x01" + len(piece).to_bytes(2, "big") + piece)
-    await theirs.send_eof()
-    with pytest.raises(trio.BrokenResourceError):
-        await server.do_handshake()
-    assert MAX_OPENING <= len(server.opening) <= MAX_OPENING + PIECE
-
-
-# KeyUpdate (RFC 8446 §4.6.3). Python has no way to ask for one, so OpenSSL is called itself.
-
-
-def key_updates(stream: TlsStream, count: int) -> bytes:
-    """The records of requests for new keys, from a stream of which nothing else is on its way."""
-    openssl = ctypes.CDLL(importlib.import_module("_ssl").__file__)
-    try:
-        update, go_on = openssl.SSL_key_update, openssl.SSL_do_handshake
-    except AttributeError:
-        pytest.skip("this Python's OpenSSL cannot be called")
-    # PyObject_HEAD, a reference, and then the SSL*: Modules/_ssl.c, PySSLSocket.
-    python_side: object = vars(stream.ssl_object)["_sslobj"]
-    inside = id(python_side) + object.__basicsize__ + ctypes.sizeof(ctypes.c_void_p)
-    connection = ctypes.c_void_p.from_address(inside)
-    for _ in range(count):
-        assert update(connection, 1) == 1
-        go_on(connection)
-    return stream.outgoing.read()
-
-
-async def test_a_request_for_new_keys_is_answered_with_what_is_sent_next(
-    modern: Ends, turned: Callable[[Pair], Pair]
-) -> None:
-    async with modern.connected() as pair:
-        first, second = turned(pair)
-        for word in (b"uno", b"dos", b"tres"):
-            await first.below.send_all(key_updates(first, 2))
-            await first.send_all(word)
-            assert await second.receive_some() == word
-            assert second.outgoing.pending
-            await second.send_all(word)
-            assert not second.outgoing.pending
-            assert await first.receive_some() == word
-
-
-async def test_a_flood_of_requests_for_new_keys_ends_the_connection_within_a_bound(
-    modern: Ends, turned: Callable[[Pair], Pair]
-) -> None:
-    async with modern.connected() as pair:
-        first, second = turned(pair)
-        flood = key_updates(second, 20_000)
-
-        async def send() -> None:
-            with contextlib.suppress(trio.BrokenResourceError):
-                await second.below.send_all(flood)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(send)
-            with pytest.raises(trio.BrokenResourceError, match="KeyUpdate"):
-                await first.receive_some()
-            await first.aclose()
-        assert first.outgoing.pending <= MAX_UNSENT + 2 * PIECE

@@ -85,6 +85,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Mistakes made on purpose, ten minutes of them; arguments go to tests.mutants."""
+    session.install("-e.", *dependencies("tests"), *dependencies("mutants"))
+    session.run("python", "-m", "tests.mutants", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """This server and its peers side by side: tables, JSON and a plot in benchmarks/results."""
     session.install("-e.", *dependencies("bench"))

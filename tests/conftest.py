@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.support.certificates import Certificates
 
@@ -23,6 +23,16 @@ settings.register_profile(
     print_blob=True,
 )
 settings.register_profile("thorough", settings.get_profile("everyday"), max_examples=20_000)
+# On a mistake made on purpose: the same examples each time, and none looked for that is shorter.
+settings.register_profile(
+    "mutants",
+    settings.get_profile("everyday"),
+    max_examples=60,
+    stateful_step_count=25,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+)
 
 
 IMPORT_PATHS = {"PYTHONPATH", "PYTHONHOME"}

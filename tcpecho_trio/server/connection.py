@@ -325,12 +325,12 @@ class Connection:
                 if slice_began:
                     turns.spent(perf_counter() - slice_began)
                     slice_began = 0.0
-                await self._send(b"".join(replies), already)
-                replies, size, already = [], 0, 0
+                await self._send(_joined(replies), already)
+                size = already = 0
         if slice_began:
             turns.spent(perf_counter() - slice_began)
         if size:
-            await self._send(b"".join(replies), already, last=True)
+            await self._send(_joined(replies), already, last=True)
 
     def _obey(self, request: Request) -> bytes:
         """Do what a command asks for; return what is to be said about it."""
@@ -389,6 +389,13 @@ class Connection:
             answered = stats.answered(self.protocol.holds + self._silent)
         if self.watched:
             self._context.events.replied(self.info, reply, answered)
+
+
+def _joined(replies: list[bytes]) -> bytes:
+    """All of them as one, and none kept beside it: a client may never read."""
+    whole = b"".join(replies)
+    replies.clear()
+    return whole
 
 
 async def linger(stream: trio.abc.HalfCloseableStream) -> None:

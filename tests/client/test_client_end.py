@@ -1,0 +1,104 @@
+"""When the client half-closes, and what a cancellation leaves of it."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock, memory_stream_pair
+
+from tcpecho_trio.client import Client
+from tcpecho_trio.client.stream import relay
+from tcpecho_trio.dialects import ADMIN, STANDARD
+from tests.support.running import read_exactly
+
+
+class Input:
+    """A source with these chunks, and a sink that keeps what comes."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self._waiting = list(chunks)
+        self.received = b""
+
+    async def source(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return self._waiting.pop(0) if self._waiting else b""
+
+    async def sink(self, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        self.received += data
+
+
+@pytest.mark.parametrize("chunks", [(b"uno\ndos\ntres\n",), (b"uno\n", b"dos\n", b"tres\n")])
+async def test_the_client_half_closes_after_the_last_reply_and_not_after_the_first(
+    autojump_clock: MockClock, chunks: tuple[bytes, ...]
+) -> None:
+    ours, theirs = memory_stream_pair()
+    talk = Input(*chunks)
+    half_closed = trio.Event()
+
+    async def server() -> None:
+        await read_exactly(theirs, 13)
+        async with trio.open_nursery() as nursery:
+
+            async def listen() -> None:
+                assert await theirs.receive_some() == b""
+                half_closed.set()
+
+            nursery.start_soon(listen)
+            for reply in (b"UNO\n", b"DOS\n", b"TRES\n"):
+                await trio.sleep(0.2)  # a proxy that took a half-close for the end would leave
+                assert not half_closed.is_set()
+                await theirs.send_all(reply)
+            await half_closed.wait()
+            await theirs.send_eof()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server)
+        await relay(Client(ours, STANDARD, "memory"), talk.source, talk.sink)
+    assert talk.received == b"UNO\nDOS\nTRES\n"
+
+
+async def test_a_list_is_waited_for_until_it_pauses_before_the_half_close(
+    autojump_clock: MockClock,
+) -> None:
+    ours, theirs = memory_stream_pair()
+    talk = Input(b"LISTAR\n")
+
+    async def server() -> None:
+        await theirs.send_all(ADMIN.greeting.encode())
+        await read_exactly(theirs, 7)
+        for line in (b"Clientes conectados:\n", b"a:1\n", b"b:2\n"):
+            await theirs.send_all(line)
+            with trio.move_on_after(0.05) as waiting:  # less than ends a list
+                await theirs.receive_some()
+            assert waiting.cancelled_caught
+        assert await theirs.receive_some() == b""
+        await theirs.send_eof()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server)
+        await relay(Client(ours, ADMIN, "memory"), talk.source, talk.sink)
+    assert talk.received == b"Clientes conectados:\na:1\nb:2\n"
+
+
+@pytest.mark.parametrize("how", ["send_message", "send"])
+async def test_what_was_cancelled_before_anything_went_out_leaves_the_client_usable(
+    how: str,
+) -> None:
+    ours, theirs = memory_stream_pair()
+    client = Client(ours, STANDARD, "memory")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        if how == "send_message":
+            await client.send_message("nunca")
+        else:
+            await client.send(b"nunca\n")
+    assert scope.cancelled_caught
+
+    async def server() -> None:
+        assert await read_exactly(theirs, 5) == b"hola\n"  # nothing before it
+        await theirs.send_all(b"HOLA\n")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server)
+        assert await client.ask("hola") == "HOLA"

@@ -1,0 +1,141 @@
+"""All mutants of a source file: mutmut's operators, and two that it lacks."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import libcst as cst
+import libcst.matchers as m
+from mutmut.mutation.mutators import mutation_operators
+
+Operator = Callable[[cst.CSTNode], Iterable[cst.CSTNode]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A source file with one mistake in it.
+
+    Args:
+      path: of the file, relative to the project.
+      code: the whole file with the mistake.
+      was: the lines that differ, as they were, without indentation.
+      becomes: what they are now.
+      diff: for people.
+    """
+
+    path: str
+    code: str
+    was: str
+    becomes: str
+    diff: str
+
+
+def remove_statement(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """A statement that does something is forgotten."""
+    doing = m.Expr(value=m.Call() | m.Await()) | m.Assign() | m.AugAssign() | m.Raise()
+    if isinstance(node, cst.SimpleStatementLine) and m.matches(node.body[0], doing):
+        yield node.with_changes(body=[cst.Pass()])
+
+
+def negate_condition(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """A condition is turned around. Comparisons are left to mutmut's operators."""
+    if isinstance(node, cst.If | cst.While | cst.IfExp) and not m.matches(
+        node.test, m.Comparison() | m.UnaryOperation(operator=m.Not()) | m.Name("True")
+    ):
+        test = node.test.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+        yield node.with_changes(test=cst.UnaryOperation(cst.Not(), test))
+
+
+OPERATORS: Sequence[tuple[type, Operator]] = [
+    *mutation_operators,
+    (cst.SimpleStatementLine, remove_statement),
+    (cst.CSTNode, negate_condition),
+]
+
+
+class _Mutations(cst.CSTVisitor):
+    """Collects what may be replaced by what, leaving out what no run would show.
+
+    Each find is the way to a node, from the module down to it, and what may stand in its place.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[tuple[tuple[cst.CSTNode, ...], cst.CSTNode]] = []
+        self._way: list[cst.CSTNode] = []
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        self._way.append(node)
+        if _is_declaration(node):
+            return False
+        for kind, operator in OPERATORS:
+            if isinstance(node, kind):
+                self.found += [(tuple(self._way), mutated) for mutated in operator(node)]
+        return True
+
+    def on_leave(self, original_node: cst.CSTNode) -> None:
+        self._way.pop()
+
+
+def _is_declaration(node: cst.CSTNode) -> bool:
+    """What Python reads once and a mistake in would be seen at the first import, or by mypy."""
+    if isinstance(node, cst.Annotation | cst.Decorator | cst.Import | cst.ImportFrom):
+        return True
+    if isinstance(node, cst.AnnAssign) and node.value is None:
+        return True
+    if isinstance(node, cst.Assign) and isinstance(node.targets[0].target, cst.Name):
+        return node.targets[0].target.value in ("__all__", "__slots__")
+    return m.matches(node, m.If(test=m.Name("TYPE_CHECKING"))) or m.matches(
+        node, m.Call(func=m.Attribute(attr=m.Name("TypeVar")))
+    )
+
+
+class _Replace(cst.CSTTransformer):
+    """Replaces the node at the end of a way, and looks at nothing beside that way."""
+
+    def __init__(self, way: tuple[cst.CSTNode, ...], new: cst.CSTNode) -> None:
+        self._way = {id(node) for node in way}
+        self._old = way[-1]
+        self._new = new
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        return id(node) in self._way and node is not self._old
+
+    def on_leave(  # type: ignore[override]  # of a narrower type: nothing is taken out
+        self, original_node: cst.CSTNode, updated_node: cst.CSTNode
+    ) -> cst.CSTNode:
+        return self._new if original_node is self._old else updated_node
+
+
+def mutants_of(path: str, source: str) -> list[Mutant]:
+    """Every mutant of a file, without those that are no Python or change nothing."""
+    module = cst.parse_module(source)
+    visitor = _Mutations()
+    module.visit(visitor)
+    mutants: dict[str, Mutant] = {}
+    for way, new in visitor.found:
+        changed = module.visit(_Replace(way, new))
+        assert isinstance(changed, cst.Module)
+        code = changed.code
+        if code != source and code not in mutants and _compiles(code):
+            mutants[code] = _mutant(path, source, code)
+    return list(mutants.values())
+
+
+def _compiles(code: str) -> bool:
+    try:
+        compile(code, "mutant", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
+def _mutant(path: str, source: str, code: str) -> Mutant:
+    lines = list(
+        difflib.unified_diff(source.splitlines(), code.splitlines(), path, path, lineterm="", n=2)
+    )
+    changed = lines[2:]  # behind the two lines with the path
+    was = "\n".join(line[1:].strip() for line in changed if line.startswith("-"))
+    becomes = "\n".join(line[1:].strip() for line in changed if line.startswith("+"))
+    return Mutant(path, code, was, becomes, "\n".join(lines))

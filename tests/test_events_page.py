@@ -16,10 +16,11 @@ from tcpecho_trio.server import events as events_module
 from tcpecho_trio.server import journal as journal_module
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection_info import ConnectionInfo
-from tcpecho_trio.server.events import DrainReason, Event, Events, MessagesReceived, RepliesSent
+from tcpecho_trio.server.events import DrainReason, Event, MessagesReceived, RepliesSent
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.renderers import console_renderer, json_renderer
 from tcpecho_trio.server.stats import ConnectionStats, Totals
+from tcpecho_trio.server.subscriptions import Events
 from tcpecho_trio.texts import LANGUAGES, Texts
 from tests.support.processes import ROOT
 

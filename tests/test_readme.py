@@ -14,7 +14,7 @@ import pytest
 from tcpecho_trio.cli.server_process import SPARE_DESCRIPTORS
 from tcpecho_trio.server import Settings
 from tcpecho_trio.server.accepting import KEEPALIVE
-from tcpecho_trio.server.connection import LINGER_BYTES, LINGER_TIME
+from tcpecho_trio.server.closing import LINGER_BYTES, LINGER_TIME
 from tcpecho_trio.server.journal import EVENTS_A_SECOND
 from tests.support.processes import ROOT, run, serving
 from tests.support.screens import HINT, PROMPT

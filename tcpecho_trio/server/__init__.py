@@ -28,7 +28,6 @@ from tcpecho_trio.server.events import (
     DrainAborted,
     DrainReason,
     DrainStarted,
-    Events,
     Listening,
     ServerStopped,
     ShutdownDelayed,
@@ -39,6 +38,7 @@ from tcpecho_trio.server.listeners import Listeners
 from tcpecho_trio.server.pump import Pump, pump_exists
 from tcpecho_trio.server.registry import Registry
 from tcpecho_trio.server.settings import RemoteShutdown, Settings
+from tcpecho_trio.server.subscriptions import Events
 from tcpecho_trio.server.tls import Tls
 
 __all__ = [

@@ -27,7 +27,8 @@ from tcpecho_trio.server.accepted import AcceptedConnection, Outcome, Rejection,
 from tcpecho_trio.server.accepting import Handler
 from tcpecho_trio.server.address_limit import AddressLimit
 from tcpecho_trio.server.close_reason import CloseReason
-from tcpecho_trio.server.connection import Connection, linger, reset_on_close
+from tcpecho_trio.server.closing import linger, reset_on_close
+from tcpecho_trio.server.connection import Connection
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.context import ServerContext
 from tcpecho_trio.server.endpoints import Endpoint

@@ -7,9 +7,6 @@ end is a list of its own: :mod:`~tcpecho_trio.server.close_reason`.
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import struct
 from collections.abc import Awaitable
 from time import perf_counter
 
@@ -19,6 +16,7 @@ from tcpecho_trio.dialects import Action, Dialect
 from tcpecho_trio.protocol import Foreign, Output, Protocol, Request, State
 from tcpecho_trio.server import write_timeout
 from tcpecho_trio.server.close_reason import CloseReason
+from tcpecho_trio.server.closing import LINGER_TIME, linger, reset_on_close
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.context import ServerContext
 from tcpecho_trio.server.events import (
@@ -55,14 +53,6 @@ sent is, and somebody who never stops sending does not hold up the end."""
 
 NO_PAUSE = 1e-6
 """Seconds that are over at once, but not before what is here has been looked for."""
-
-LINGER_TIME = 2.0
-"""Seconds to wait for the peer's close after ours (a lingering close; nginx waits 5 s,
-Apache 2 s): without it unread input turns close(2) into a reset, which destroys replies
-that are still on their way (RFC 1122 §4.2.2.13, RFC 9112 §9.6)."""
-
-LINGER_BYTES = 256 * 1024
-"""Bytes discarded meanwhile; whoever sends more is not about to read."""
 
 
 class Connection:
@@ -399,23 +389,3 @@ def _joined(replies: list[bytes]) -> bytes:
     whole = b"".join(replies)
     replies.clear()
     return whole
-
-
-async def linger(stream: trio.abc.HalfCloseableStream) -> None:
-    """Half-close, then discard input until the peer closes too; the caller bounds the time."""
-    await stream.send_eof()
-    room = LINGER_BYTES
-    while room > 0 and (discarded := await stream.receive_some(RECEIVE_SIZE)):
-        room -= len(discarded)
-
-
-def reset_on_close(stream: object) -> None:
-    """Make the close of a socket a reset: what it had to say is not waited for (socket(7)).
-
-    Also when it lies below TLS, or a fault.
-    """
-    while (below := getattr(stream, "below", None)) is not None:
-        stream = below
-    if isinstance(stream, trio.SocketStream):
-        with contextlib.suppress(OSError):
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

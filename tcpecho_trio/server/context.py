@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tcpecho_trio.server.events import Events
 from tcpecho_trio.server.lifecycle import Lifecycle
 from tcpecho_trio.server.pump import Pump
 from tcpecho_trio.server.registry import Registry
 from tcpecho_trio.server.settings import Settings
+from tcpecho_trio.server.subscriptions import Events
 from tcpecho_trio.server.turns import Turns
 
 

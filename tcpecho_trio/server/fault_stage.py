@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tcpecho_trio.server.accepted import AcceptedConnection, Outcome
-from tcpecho_trio.server.events import Events, FaultsInjected
+from tcpecho_trio.server.events import FaultsInjected
 from tcpecho_trio.server.faults import FaultyStream
+from tcpecho_trio.server.subscriptions import Events
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,8 +129,8 @@ class FaultyStream(trio.abc.HalfCloseableStream):
     Args:
       below: the connection; not closed by this.
       faults: what happens to it.
-      period: as for :func:`~tcpecho_trio.server.write_timeout.send_all`: who is not given its
-        bytes is not slow, so the time is taken below.
+      period: as for :func:`~tcpecho_trio.server.write_timeout.send_all`. It is measured below:
+        injected delay is not slowness of the peer.
     """
 
     patient = True

@@ -1,7 +1,7 @@
 """The journal: which events are told, and how often.
 
-A subscriber to the server's :class:`~tcpecho_trio.server.events.Events`. It tells connections and
-messages only as fast as a person can read, and counts the rest. It tells of one kind of trouble
+A subscriber to the server's events (:mod:`~tcpecho_trio.server.subscriptions`). It tells
+connections and messages only as fast as a person can read, and counts the rest. It tells of one kind of trouble
 only now and then, with how often there was cause to. How an event is written is the business of a
 renderer (:mod:`~tcpecho_trio.server.renderers`).
 """
@@ -19,8 +19,9 @@ from tcpecho_trio.server import events
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.event_fields import connection_fields, fields_of
-from tcpecho_trio.server.events import Event, Events
+from tcpecho_trio.server.events import Event
 from tcpecho_trio.server.renderers import Renderer
+from tcpecho_trio.server.subscriptions import Events
 
 MAX_LINES = 20
 """Lines told of one chunk: a pipelining client may send thousands at once."""

@@ -30,8 +30,8 @@ import trio
 
 from tcpecho_trio.protocol import Output, Protocol
 from tcpecho_trio.server.connection_info import ConnectionInfo
-from tcpecho_trio.server.events import Events
 from tcpecho_trio.server.stats import ConnectionStats
+from tcpecho_trio.server.subscriptions import Events
 
 READ_SIZE = 65536
 """Bytes asked for in one read. ``os.read`` allocates as much each time and gives back what was

@@ -18,10 +18,11 @@ from tcpecho_trio.proxy_protocol import Command, Fault, Header, Transport, encod
 from tcpecho_trio.server import Journal, Settings
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
-from tcpecho_trio.server.events import Events, ProxyHeaderRefused
+from tcpecho_trio.server.events import ProxyHeaderRefused
 from tcpecho_trio.server.peer import Peer
 from tcpecho_trio.server.renderers import console_renderer
 from tcpecho_trio.server.settings import LOOPBACK
+from tcpecho_trio.server.subscriptions import Events
 from tcpecho_trio.server.tls import Tls
 from tcpecho_trio.texts import LANGUAGES, Texts
 from tests.support import proxy_captures

@@ -8,7 +8,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from tcpecho_trio.dialects import ADMIN, SALUTATION, Dialect
-from tcpecho_trio.server import Registry, Settings, events
+from tcpecho_trio.server import Events, Registry, Settings, events
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection import DRAIN_BYTES, QUIET_PERIOD, REPLY_SIZE
 from tcpecho_trio.server.connection_info import ConnectionInfo
@@ -138,7 +138,7 @@ def test_the_journal_forgets_a_connection_that_is_closed() -> None:
 
     async def main() -> None:
         told = Told()
-        published = events.Events()
+        published = Events()
         Journal(told).listen_to(published)
         client = ConnectionInfo(1, "p:1", "p:1", "here:1")
         published.received(client, b"hola\n", 1)

@@ -21,12 +21,12 @@ from tcpecho_trio.server.events import (
     ConnectionClosed,
     ConnectionOpened,
     Event,
-    Events,
     Listening,
     MessagesReceived,
     RepliesSent,
 )
 from tcpecho_trio.server.stats import Totals
+from tcpecho_trio.server.subscriptions import Events
 from tests.support.running import Running, read_all, running_server, until
 
 INFO = ConnectionInfo(1, "p:1", "p:1", "here:1")

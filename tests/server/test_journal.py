@@ -13,10 +13,10 @@ from trio.testing import MockClock
 from tcpecho_trio.server import events
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection_info import ConnectionInfo
-from tcpecho_trio.server.events import Events
 from tcpecho_trio.server.journal import EVENTS_A_SECOND, MAX_LINES, NEWCOMER_TIME, Journal
 from tcpecho_trio.server.renderers import Renderer, console_renderer, json_renderer
 from tcpecho_trio.server.stats import ConnectionStats, Totals
+from tcpecho_trio.server.subscriptions import Events
 from tcpecho_trio.texts import ENGLISH, LANGUAGES, SPANISH, Texts
 
 STOPPED = "Servidor detenido: 12 clientes atendidos, 1 cortado."

@@ -31,7 +31,7 @@ from tcpecho_trio.protocol import Foreign
 from tcpecho_trio.server import DrainReason, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.admission import REFUSAL_TIME
 from tcpecho_trio.server.close_reason import CloseReason
-from tcpecho_trio.server.connection import LINGER_TIME
+from tcpecho_trio.server.closing import LINGER_TIME
 from tests.support.memory_network import MemoryListener, MemorySocket
 from tests.support.naive_model import NaiveModel
 from tests.support.protocol_inputs import chunks, lines_together, openings, words

@@ -88,7 +88,11 @@ class Acceptor:
             self._listening = None
 
     def _start(self, stream: trio.SocketStream) -> None:
-        self._connections.start_soon(_serve_and_close, self._handler(stream), stream)
+        try:
+            self._connections.start_soon(_serve_and_close, self._handler(stream), stream)
+        except MemoryError:  # it costs this client only
+            if isinstance(stream, trio.SocketStream):
+                stream.socket.close()
 
     def _waiting(self, most: int) -> Iterator[trio.SocketStream]:
         """Accept whoever is waiting."""
@@ -99,8 +103,13 @@ class Acceptor:
                 accepted, _address = self._listening.accept()
             except OSError:  # nobody is waiting; or no descriptor is left, which Trio will find
                 return
-            accepted.setblocking(False)
-            yield trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
+            try:
+                accepted.setblocking(False)
+                stream = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
+            except MemoryError:  # Trio's own accept will wait for better times
+                accepted.close()
+                return
+            yield stream
 
 
 async def _serve_and_close(serving: Awaitable[None], stream: trio.SocketStream) -> None:
@@ -111,6 +120,8 @@ async def _serve_and_close(serving: Awaitable[None], stream: trio.SocketStream) 
     """
     try:
         await serving
+    except MemoryError:
+        pass  # out of a handler it would end the whole server; the connection is closed below
     finally:
         if isinstance(stream, trio.SocketStream):
             stream.socket.close()

@@ -1,9 +1,9 @@
 """The journal: which events are told, and how often.
 
 A subscriber to the server's events (:mod:`~tcpecho_trio.server.subscriptions`). It tells
-connections and messages only as fast as a person can read, and counts the rest. It tells of one kind of trouble
-only now and then, with how often there was cause to. How an event is written is the business of a
-renderer (:mod:`~tcpecho_trio.server.renderers`).
+connections and messages only as fast as a person can read, and counts the rest. It tells of one
+kind of trouble only now and then, with how often there was cause to. How an event is written is
+the business of a renderer (:mod:`~tcpecho_trio.server.renderers`).
 """
 
 from __future__ import annotations

@@ -55,6 +55,10 @@ ready. A pass through Trio's loop costs some 25 µs, so this makes it about one 
 else, a new connection for one, waits much longer than this."""
 
 
+NO_MEMORY_PAUSE = 0.05
+"""Seconds that the pump rests when no memory is left."""
+
+
 @dataclass(frozen=True, slots=True)
 class Handoff:
     """What the pump leaves to a client's own task.
@@ -142,12 +146,16 @@ class Pump:
         while True:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
             end, now = clock() + SLICE, trio.current_time()
-            while ready := poll(0, BATCH):
-                turn(ready, now)
-                # Looked at here and not between poll and turn: epoll has put whom it returned at
-                # the end of its queue, so that not to serve them would let others go twice first.
-                if clock() >= end:
-                    break
+            try:
+                while ready := poll(0, BATCH):
+                    turn(ready, now)
+                    # Looked at here and not between poll and turn: epoll has put whom it returned
+                    # at the end of its queue, so that not to serve them would let others go twice
+                    # first.
+                    if clock() >= end:
+                        break
+            except MemoryError:
+                await trio.sleep(NO_MEMORY_PAUSE)  # others may give some back
 
     def _turn(self, ready: list[tuple[int, int]], now: float) -> None:
         """Take one chunk of each client that is ready. The hot loop of the whole server."""
@@ -222,11 +230,13 @@ class Pump:
         return self._carried.pop(fd).task
 
     def _hand_off(self, fd: int, handoff: Handoff) -> None:
-        trio.lowlevel.reschedule(self._drop(fd), outcome.Value(handoff))
+        value = outcome.Value(handoff)  # if there is no memory for it, nothing has changed
+        trio.lowlevel.reschedule(self._drop(fd), value)
 
     def _fail(self, fd: int, error: Exception) -> None:
         if fd in self._carried:  # it may have failed after it was let go
-            trio.lowlevel.reschedule(self._drop(fd), outcome.Error(error))
+            failure = outcome.Error(error)
+            trio.lowlevel.reschedule(self._drop(fd), failure)
 
 
 def _broken(cause: OSError) -> trio.BrokenResourceError:

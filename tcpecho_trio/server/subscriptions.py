@@ -38,6 +38,8 @@ class Events:
         self._on_messages: tuple[tuple[Subscriber, MessageFilter | None], ...] = ()
         self.messages = False
         """Whether anybody subscribes to messages; the pump asks before it calls."""
+        self.lost = 0
+        """How many times a subscriber could not be told, because no memory was left."""
         self.counting = False
         """Whether messages are counted on the connections that are opened from now on."""
 
@@ -95,6 +97,8 @@ class Events:
     def _tell(self, subscriber: Subscriber, event: Event) -> None:
         try:
             subscriber(event)
+        except MemoryError:
+            self.lost += 1  # it may hear the next one; to log this would take memory, too
         except Exception:
             LOGGER.exception("a subscriber to events failed, and is told nothing more")
             self.unsubscribe(subscriber)

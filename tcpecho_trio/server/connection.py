@@ -120,10 +120,10 @@ class Connection:
     async def run(self) -> None:
         """Converse until the end, whichever it is, and leave the registry at its close."""
         context = self._context
-        context.registry.open(self)
-        context.events.publish(ConnectionOpened(self.info))
         said_all = False
         try:
+            context.registry.open(self)
+            context.events.publish(ConnectionOpened(self.info))
             try:
                 await self._converse()
             except Injected as fault:

@@ -130,31 +130,3 @@ def test_a_name_that_cannot_be_looked_up_without_a_thread_is_one_line_and_code_3
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith("Error: ")
     assert done.returncode == 3
-
-
-@pytest.mark.parametrize("way", [(), ("--portable",)])
-def test_memory_exhausted_costs_connections_and_never_the_service(way: tuple[str, ...]) -> None:
-    with limited("true", "--quiet", *way) as measured:
-        port_of(measured)
-        status = Path(f"/proc/{measured.pid}/status").read_text()
-        usual = int(status.partition("VmSize:")[2].split()[0])  # KiB
-    with limited(f"ulimit -v {usual + 8192}", "--quiet", *way) as server:
-        port = port_of(server)
-        clients = []
-        for _ in range(300):
-            client = socket.create_connection(("127.0.0.1", port), PATIENCE)
-            client.setblocking(False)
-            clients.append(client)
-            with contextlib.suppress(OSError):  # it may be full, or gone already
-                client.send(b"una linea que nadie lee\n" * 5000)
-        for client in clients:
-            client.close()
-        while True:  # as soon as the clients have gone there is memory again
-            with contextlib.suppress(OSError), OldClient(port) as fresh:
-                fresh.socket.settimeout(PATIENCE)
-                if fresh.ask("hola\n") == "HOLA\n":
-                    break
-            assert server.poll() is None
-        server.send_signal(signal.SIGTERM)
-        _, said = server.communicate(timeout=PATIENCE)
-        assert (server.returncode, said) == (0, b"")

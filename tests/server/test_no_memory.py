@@ -1,0 +1,95 @@
+"""No memory is left: that costs whoever needed it, and never the server.
+
+Under a real limit (``ulimit -v``) CPython itself may abort at places that nobody can guard. So the
+error is raised here where our code has to live with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import pytest
+import trio
+
+from tcpecho_trio.server.events import Event, Listening
+from tcpecho_trio.server.subscriptions import Events
+from tests.support.running import read_all, read_exactly, running_server
+
+pytestmark = pytest.mark.usefixtures("path")
+
+
+def once(error: type[BaseException], real: object) -> object:
+    """Fails the first time, and is real from then on."""
+    failed: list[bool] = []
+
+    def function(*arguments: object) -> object:
+        if not failed:
+            failed.append(True)
+            raise error
+        return real(*arguments)  # type: ignore[operator]
+
+    return function
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "tcpecho_trio.server.admission.Connection",  # at accept
+        "tcpecho_trio.server.admission.ConnectionInfo",
+        "tcpecho_trio.server.connection.ConnectionOpened",  # in the connection's task
+        "tcpecho_trio.server.connection.ConnectionClosed",
+    ],
+)
+async def test_a_connection_for_which_there_is_no_memory_costs_itself(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, _, name = place.rpartition(".")
+    real = getattr(__import__(module, fromlist=[name]), name)
+    async with running_server() as server, await server.connect() as polite:
+        await polite.send_all(b"hola\n")
+        assert await read_exactly(polite, 5) == b"HOLA\n"
+        with monkeypatch.context() as patched:
+            patched.setattr(place, once(MemoryError, real))
+            async with await server.connect() as unlucky:
+                with contextlib.suppress(trio.BrokenResourceError):
+                    await unlucky.send_all(b"adios\n")
+                    await unlucky.send_eof()
+                    assert await read_all(unlucky) in (b"", b"ADIOS\n")
+        await polite.send_all(b"adios\n")
+        assert await read_exactly(polite, 6) == b"ADIOS\n"
+        assert await server.ask(b"hola") == b"HOLA"
+
+
+async def test_a_read_or_a_write_without_memory_costs_that_connection(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if path != "pump":
+        pytest.skip("the portable path reads through Trio")
+    async with running_server() as server, await server.connect() as polite:
+        for name in ("read", "write"):
+            await polite.send_all(b"hola\n")
+            assert await read_exactly(polite, 5) == b"HOLA\n"
+            async with await server.connect() as unlucky:
+                await unlucky.send_all(b"hola\n")
+                assert await read_exactly(unlucky, 5) == b"HOLA\n"
+                with monkeypatch.context() as patched:
+                    patched.setattr(
+                        f"tcpecho_trio.server.pump.os.{name}", once(MemoryError, getattr(os, name))
+                    )
+                    await unlucky.send_all(b"adios\n")
+                    with pytest.raises(trio.BrokenResourceError):
+                        await read_all(unlucky)
+        await polite.send_all(b"adios\n")
+        assert await read_exactly(polite, 6) == b"ADIOS\n"
+
+
+def test_a_subscriber_without_memory_misses_one_event_and_is_told_of_the_next() -> None:
+    told: list[Event] = []
+    tell = once(MemoryError, told.append)
+    events = Events()
+    events.subscribe(tell)  # type: ignore[arg-type]
+    events.publish(Listening("here:1"))
+    events.publish(Listening("here:2"))
+    assert told == [Listening("here:2")]
+    assert events.lost == 1

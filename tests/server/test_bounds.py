@@ -57,7 +57,7 @@ class Listed:
         self.info = ConnectionInfo(number, name, name, "here:1")
         self.stats = ConnectionStats(0.0)
 
-    def drain(self) -> None: ...
+    def wake(self) -> None: ...
 
 
 @pytest.mark.parametrize(

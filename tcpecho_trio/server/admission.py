@@ -168,7 +168,7 @@ class Admission:
         number = accepted.info.number
         # The drain does not wait long for a client that has not even been admitted. It gives this
         # scope its deadline, unless it has begun already.
-        with trio.CancelScope() as scope:
+        with trio.CancelScope() as scope:  # noqa: ASYNC912  what may wait is cancelled there
             if lifecycle.draining:
                 scope.deadline = trio.current_time() + self._context.settings.drain_grace
             registry.admitting.add(scope)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+from collections.abc import Awaitable
 from time import perf_counter
 
 import trio
@@ -182,7 +183,9 @@ class Connection:
         if self._context.settings.banner and dialect.reports:
             await self._send(f"{self._report()}\n".encode())
         while self._closing is None and (due := await self._wait()) is not None:
-            await self._answer(due)
+            answering = self._answer(due)
+            del due  # a client that never reads shall not keep what it sent in memory
+            await answering
         if self._closing is None and self._context.lifecycle.draining:
             await self._finish_for_drain()
         elif self._closing is None:
@@ -260,15 +263,14 @@ class Connection:
         self.stats.active = trio.current_time()
         return Handoff(unread=data)
 
-    async def _answer(self, due: Handoff) -> None:
+    def _answer(self, due: Handoff) -> Awaitable[None]:
         """Do all that a handoff leaves to do."""
         if due.ended:
             self._closing = CloseReason.EOF
-            await self._reply(self.protocol.receive_eof())
-        elif due.unread:
-            await self._answer_chunk(due.unread)
-        else:
-            await self._reply(due.outputs, due.sent)
+            return self._reply(self.protocol.receive_eof())
+        if due.unread:
+            return self._answer_chunk(due.unread)
+        return self._reply(due.outputs, due.sent)
 
     async def _answer_chunk(self, chunk: bytes) -> None:
         """Answer a chunk as it was read; piece by piece, if it is long and holds a word.
@@ -290,6 +292,7 @@ class Connection:
             self.stats.received(data, begun)
             if self._context.events.messages:
                 self.watched = self._context.events.received(self.info, data, begun)
+            del data
             await self._reply(outputs)
 
     async def _reply(self, outputs: tuple[Output, ...], already: int = 0) -> None:

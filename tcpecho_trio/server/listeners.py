@@ -181,7 +181,7 @@ class Listeners:
                 acceptor.accept_backlog()
 
 
-async def _serve_tcp(
+async def _serve_tcp(  # noqa: ASYNC114, ASYNC128  trio.serve_tcp calls started()
     acceptor: Acceptor,
     handler: Handler,
     port: int,
@@ -205,7 +205,7 @@ async def _serve(acceptor: Acceptor, listener: trio.abc.Listener[Any]) -> None:
     await serve(_started_by_the_acceptor, [listener])
 
 
-async def _started_by_the_acceptor(_: object) -> None:
+async def _started_by_the_acceptor(_: object) -> None:  # noqa: ASYNC124  as Trio asks for
     """Stand for the handler, which the acceptor has and calls itself."""
     raise AssertionError("the acceptor starts its own handler")
 

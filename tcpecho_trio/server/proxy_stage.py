@@ -62,7 +62,7 @@ class ProxyHeaderStage:
         """The header; None if they left without a word."""
         sock = accepted.socket.socket
         reader = HeaderReader(mixed_families=self.mixed_families)
-        with trio.move_on_after(HEADER_TIME):
+        with trio.move_on_after(HEADER_TIME):  # noqa: ASYNC912  what waits is cancelled
             try:
                 while reader.header is None:
                     # Looked at first, then taken: what follows the header stays where it is.

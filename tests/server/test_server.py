@@ -21,6 +21,7 @@ from tcpecho_trio.server.accepting import KEEPALIVE
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
 from tcpecho_trio.server.faults import Fault, Kind
 from tcpecho_trio.server.peer import Peer
+from tcpecho_trio.texts import ENGLISH
 from tests.support.running import Told, read_all, read_exactly, running_server, told_by, until
 
 pytestmark = pytest.mark.usefixtures("path")  # on the pump, and without it
@@ -68,7 +69,8 @@ async def test_a_client_that_resets_costs_nobody_else() -> None:
             await rude.aclose()
         await polite.send_all(b"hola\n")
         assert await read_exactly(polite, 5) == b"HOLA\n"
-        await server.told.wait_for("closed", 3)
+        await server.told.wait_for("closed", 2)  # who has said nothing was a probe
+        assert await server.endings(3) == ["probe", "reset", "reset"]
 
 
 async def test_a_reset_before_accept_goes_unnoticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -482,7 +484,8 @@ async def test_a_taken_port_is_said_with_what_to_do() -> None:
         error = await unstarted(Settings(host="127.0.0.1", port=server.port))
         assert error.message == "port_taken"
         assert str(server.port) in str(error)
-        assert f"--port {server.port + 1}" in str(error)
+        assert f"--port {server.port + 1}" in error.localized(ENGLISH)
+        assert "--" not in str(error)  # a program has no options
 
 
 async def test_a_host_that_is_not_ours_is_said_with_what_to_do() -> None:

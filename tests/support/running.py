@@ -113,8 +113,8 @@ async def running_server(
     assert not registry.admitting
 
 
-def told_by(told: Told, *, messages: bool = True, probes: bool = False) -> Events:
-    """Events that a journal tells to this renderer."""
+def told_by(told: Told, *, messages: bool = True, probes: bool = True) -> Events:
+    """Events that a journal tells to this renderer; nobody has to run it for newcomers."""
     events = Events()
     Journal(told, messages=messages, probes=probes).listen_to(events)
     return events

@@ -31,3 +31,19 @@ def test_nothing_else_takes_it() -> None:
     echo = Protocol(ECHO)
     echo.receive_data(b"hola\n")
     assert echo.receive_plain(b"adios\n") is None
+
+
+def test_messages_are_counted_on_either_path() -> None:
+    protocol = Protocol(STANDARD)
+    for chunk, begun in ((b"uno\n", 1), (b"uno\ndos\n", 2), (b"x", 1), (b"y\n", 0), (b"z\n", 1)):
+        protocol.receive_data(chunk)
+        assert protocol.begun == begun, chunk
+
+
+@pytest.mark.parametrize("half", [b"\xed\xa0", b"\xed\xa5", b"\xed\xbf"])
+def test_half_a_surrogate_is_no_letter_and_is_not_waited_with(half: bytes) -> None:
+    protocol = Protocol(STANDARD)
+    protocol.receive_data(b"hola\n")
+    assert protocol.receive_data(b"x" + half) == (b"X" + half,)
+    assert not protocol.holds
+    assert protocol.receive_data(b"\x80\n") == (b"\x80\n",)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import trio
-from trio.testing import MockClock, memory_stream_pair
+import trio.testing
+from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 
 from tcpecho_trio.client import Client
 from tcpecho_trio.client.stream import relay
@@ -102,3 +103,20 @@ async def test_what_was_cancelled_before_anything_went_out_leaves_the_client_usa
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server)
         assert await client.ask("hola") == "HOLA"
+
+
+async def test_a_send_that_is_cancelled_half_way_is_cancelled() -> None:
+    ours, _ = lockstep_stream_pair()  # nobody receives, so that it waits
+    client = Client(ours, STANDARD, "memory")
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.send, b"hola\n")
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+    assert scope.cancelled_caught
+    went_on = False
+    with trio.move_on_after(0.01):
+        other, _ = lockstep_stream_pair()
+        await Client(other, STANDARD, "memory").send(b"hola\n")
+        went_on = True
+    assert not went_on

@@ -41,7 +41,7 @@ class Report:
         """The share that was noticed, of those that are not equivalent."""
         killed = self.verdicts[Verdict.KILLED] + self.verdicts[Verdict.TIMEOUT]
         tried = killed + self.verdicts[Verdict.SURVIVED]
-        return killed / tried if tried else 1.0
+        return killed / tried if tried else 0.0  # nothing was shown
 
     def __str__(self) -> str:
         counts = ", ".join(f"{self.verdicts[verdict]} {verdict.value}" for verdict in Verdict)

@@ -1,7 +1,7 @@
 """Mutants that change nothing that matters, each with its reason: equivalent.toml.
 
-They are found again by their file, the line as it was and the line as it becomes, so they survive
-whatever moves lines about. An entry that fits no mutant any more is told, to be removed.
+They are found again by their file, the function, the line as it was and the line as it becomes. So
+lines may be moved about. An entry that fits no mutant any more is told, to be removed.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ class Equivalent:
 
     Args:
       path: the file.
+      place: the class and function; empty at the top of the file.
       was: the line, without indentation.
       becomes: what the mistakes make of it; none for any mistake in it.
       reason: why nothing changes.
     """
 
     path: str
+    place: str
     was: str
     becomes: tuple[str, ...]
     reason: str
 
     def fits(self, mutant: Mutant) -> bool:
         """Whether it speaks of this mutant."""
-        return (self.path, self.was) == (mutant.path, mutant.was) and (
-            not self.becomes or mutant.becomes in self.becomes
-        )
+        here = (self.path, self.place, self.was) == (mutant.path, mutant.place, mutant.was)
+        return here and (not self.becomes or mutant.becomes in self.becomes)
 
 
 def read() -> list[Equivalent]:
@@ -44,6 +45,7 @@ def read() -> list[Equivalent]:
     return [
         Equivalent(
             f"tcpecho_trio/{entry['file']}",
+            entry.get("place", ""),
             entry["was"].strip(),
             tuple(line.strip() for line in entry.get("becomes", [])),
             entry["reason"],

@@ -34,7 +34,6 @@ _CONNECTION = (
     "server/test_connection_drain.py",
     "server/test_bounds.py",
     "server/test_connection_deadlines.py",
-    "server/test_connection_counts.py",
 )
 
 MODULES = {
@@ -42,6 +41,7 @@ MODULES = {
         ("protocol.py",),
         (
             "test_protocol.py",
+            "test_protocol_fast_path.py",
             "test_protocol_properties.py",
             "test_protocol_machine.py",
         ),
@@ -61,7 +61,6 @@ MODULES = {
         (
             *_CONNECTION,
             "server/test_pump_time.py",
-            "server/test_turns.py",
             "server/test_events.py",
             "server/test_report.py",
             "server/test_server.py",
@@ -94,6 +93,7 @@ MODULES = {
         ("proxy_protocol",),
         (
             "proxy_protocol/test_proxy_protocol.py",
+            "proxy_protocol/test_header.py",
             "proxy_protocol/test_proxy_protocol_properties.py",
         ),
     ),

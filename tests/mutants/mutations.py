@@ -19,6 +19,7 @@ class Mutant:
 
     Args:
       path: of the file, relative to the project.
+      place: the class and function in which the mistake is; empty at the top of the file.
       code: the whole file with the mistake.
       was: the lines that differ, as they were, without indentation.
       becomes: what they are now.
@@ -26,6 +27,7 @@ class Mutant:
     """
 
     path: str
+    place: str
     code: str
     was: str
     becomes: str
@@ -119,7 +121,7 @@ def mutants_of(path: str, source: str) -> list[Mutant]:
         assert isinstance(changed, cst.Module)
         code = changed.code
         if code != source and code not in mutants and _compiles(code):
-            mutants[code] = _mutant(path, source, code)
+            mutants[code] = _mutant(path, _place(way), source, code)
     return list(mutants.values())
 
 
@@ -131,11 +133,17 @@ def _compiles(code: str) -> bool:
     return True
 
 
-def _mutant(path: str, source: str, code: str) -> Mutant:
+def _place(way: tuple[cst.CSTNode, ...]) -> str:
+    return ".".join(
+        node.name.value for node in way if isinstance(node, cst.ClassDef | cst.FunctionDef)
+    )
+
+
+def _mutant(path: str, place: str, source: str, code: str) -> Mutant:
     lines = list(
         difflib.unified_diff(source.splitlines(), code.splitlines(), path, path, lineterm="", n=2)
     )
     changed = lines[2:]  # behind the two lines with the path
     was = "\n".join(line[1:].strip() for line in changed if line.startswith("-"))
     becomes = "\n".join(line[1:].strip() for line in changed if line.startswith("+"))
-    return Mutant(path, code, was, becomes, "\n".join(lines))
+    return Mutant(path, place, code, was, becomes, "\n".join(lines))

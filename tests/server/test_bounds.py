@@ -149,3 +149,14 @@ def test_the_journal_forgets_a_connection_that_is_closed() -> None:
         assert [name for name, _ in told.events] == ["received", "closed"]
 
     trio.run(main)
+
+
+async def test_cut_while_only_the_clients_close_is_waited_for_it_was_served(
+    autojump_clock: MockClock,
+) -> None:
+    async with served() as wire:
+        await wire.say(b"DESCONEXION\n")
+        assert await wire.hear_end() == "Conexión cerrada\n".encode()
+        wire.nursery.cancel_scope.cancel()  # as at the drain's deadline
+    assert wire.ending() == "disconnected"
+    assert (wire.registry.served, wire.registry.aborted) == (1, 0)

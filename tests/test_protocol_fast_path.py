@@ -1,0 +1,49 @@
+"""When a chunk takes the fast path: nothing shows it but the time, and most chunks have to."""
+
+from __future__ import annotations
+
+import pytest
+
+from tcpecho_trio.dialects import ADMIN, ECHO, SALUTATION, STANDARD, Dialect
+from tcpecho_trio.protocol import Protocol
+
+
+@pytest.mark.parametrize("dialect", [STANDARD, SALUTATION, ADMIN])
+@pytest.mark.parametrize("before", [b"hola\n", b"hola\r\n", b"DESCO\n", b"DES", b"a\nDESCO"])
+def test_whole_lines_of_a_line_client_take_it_after_any_line(
+    dialect: Dialect, before: bytes
+) -> None:
+    protocol = Protocol(dialect)
+    protocol.receive_data(before)
+    protocol.receive_data(b"rest\n")  # now it is between two lines, whatever was before
+    assert protocol.receive_plain(b"adios\n") == b"ADIOS\n"
+    assert protocol.receive_plain("añ\xf3s\nuno\r\n".encode()) == "AÑ\xd3S\nUNO\r\n".encode()
+
+
+def test_nothing_else_takes_it() -> None:
+    protocol = Protocol(STANDARD)
+    assert protocol.receive_plain(b"hola\n") is None  # nobody knows yet that it is a line client
+    protocol.receive_data(b"hola\n")
+    for chunk in (b"", b"adios", b"DESCONEXION\n", b"adios\nDESCONEXION\n"):
+        assert protocol.receive_plain(chunk) is None
+    protocol.receive_data(b"DESCO")
+    assert protocol.receive_plain(b"NEXION\n") is None
+    echo = Protocol(ECHO)
+    echo.receive_data(b"hola\n")
+    assert echo.receive_plain(b"adios\n") is None
+
+
+def test_messages_are_counted_on_either_path() -> None:
+    protocol = Protocol(STANDARD)
+    for chunk, begun in ((b"uno\n", 1), (b"uno\ndos\n", 2), (b"x", 1), (b"y\n", 0), (b"z\n", 1)):
+        protocol.receive_data(chunk)
+        assert protocol.begun == begun, chunk
+
+
+@pytest.mark.parametrize("half", [b"\xed\xa0", b"\xed\xa5", b"\xed\xbf"])
+def test_half_a_surrogate_is_no_letter_and_is_not_waited_with(half: bytes) -> None:
+    protocol = Protocol(STANDARD)
+    protocol.receive_data(b"hola\n")
+    assert protocol.receive_data(b"x" + half) == (b"X" + half,)
+    assert not protocol.holds
+    assert protocol.receive_data(b"\x80\n") == (b"\x80\n",)

@@ -211,7 +211,7 @@ ENGLISH = Texts(
         " 3 cannot connect, 4 a timeout ran out."
     ),
     cli_about_demo="Show the exercise's two manual tests.",
-    cli_host="Address to listen on.",
+    cli_host="Address to listen on; :: or * are all of them, IPv4 and IPv6.",
     cli_host_client="The server's address.",
     cli_port="Port to listen on; 0 finds a free one.",
     cli_port_client="The server's port.",
@@ -227,7 +227,10 @@ ENGLISH = Texts(
     cli_shutdown_delay="Seconds between the first signal and the drain, with the door still open.",
     cli_drain_timeout="Seconds to wait for the clients when the server closes.",
     cli_remote_shutdown="From where a remote shutdown is obeyed.",
-    cli_listen="Listen at tcp://host:port, tls://host:port or unix:///path; repeatable.",
+    cli_listen=(
+        "Listen at tcp://host:port, tls://host:port or unix:///path, perhaps with"
+        " ?dialect=NAME&proxy=required (or off); repeatable."
+    ),
     cli_unix="Listen at a Unix socket; repeatable.",
     cli_unix_mode="Permissions of the Unix socket's file, in octal.",
     cli_tls_cert="The server's certificate and its chain (PEM): clients speak TLS.",

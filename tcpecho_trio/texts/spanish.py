@@ -216,7 +216,7 @@ SPANISH = Texts(
         " 3 no se pudo conectar, 4 se agotó un plazo."
     ),
     cli_about_demo="Muestra las dos pruebas manuales del ejercicio.",
-    cli_host="Dirección en la que escucha.",
+    cli_host="Dirección en la que escucha; :: o * son todas, IPv4 e IPv6.",
     cli_host_client="Dirección del servidor.",
     cli_port="Puerto en el que escucha; 0 busca uno libre.",
     cli_port_client="Puerto del servidor.",
@@ -232,7 +232,10 @@ SPANISH = Texts(
     cli_shutdown_delay="Segundos entre la primera señal y el cierre, con la puerta aún abierta.",
     cli_drain_timeout="Segundos que se espera a los clientes al cerrar el servidor.",
     cli_remote_shutdown="Desde dónde se obedece el apagado remoto.",
-    cli_listen="Escuchar en tcp://host:puerto, tls://host:puerto o unix:///ruta; repetible.",
+    cli_listen=(
+        "Escuchar en tcp://host:puerto, tls://host:puerto o unix:///ruta, quizá con"
+        " ?dialect=NOMBRE&proxy=required (u off); repetible."
+    ),
     cli_unix="Escuchar en un socket Unix; repetible.",
     cli_unix_mode="Permisos del archivo del socket Unix, en octal.",
     cli_tls_cert="Certificado del servidor y su cadena (PEM): quien se conecta habla TLS.",

@@ -47,3 +47,10 @@ def test_half_a_surrogate_is_no_letter_and_is_not_waited_with(half: bytes) -> No
     assert protocol.receive_data(b"x" + half) == (b"X" + half,)
     assert not protocol.holds
     assert protocol.receive_data(b"\x80\n") == (b"\x80\n",)
+
+
+def test_of_an_unframed_client_each_chunk_is_a_message_unless_it_goes_on_with_one() -> None:
+    protocol = Protocol(STANDARD)
+    for chunk, begun in ((b"hola", 1), (b"DESCO", 1), (b"NADA", 0), (b"adios", 1)):
+        protocol.receive_data(chunk)
+        assert protocol.begun == begun, chunk

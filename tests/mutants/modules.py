@@ -80,6 +80,7 @@ MODULES = {
         (
             "server/test_admission.py",
             "server/test_admission_bounds.py",
+            "server/test_address_limit.py",
             "server/test_server.py",
             "server/test_faults.py",
             "server/test_report.py",

@@ -14,7 +14,6 @@ have sent something, and closing the socket would reset them.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -60,7 +59,8 @@ class Acceptor:
           OSError: no descriptor is left.
         """
         # Trio closes its own descriptor as soon as accepting is cancelled.
-        self._listening = socket.socket(fileno=os.dup(listener.socket.fileno()))
+        same = listener.socket
+        self._listening = socket.fromfd(same.fileno(), same.family, same.type)
         self._listening.setblocking(False)
 
     def start_soon(self, _run: object, stream: trio.SocketStream, *_: object) -> None:

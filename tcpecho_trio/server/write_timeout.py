@@ -20,6 +20,10 @@ PIECE = 16 * 1024
 progress: what a TLS record holds (RFC 8446 §5.1)."""
 
 
+SOCKETS_ARE_FILES = os.name == "posix"
+"""Whether write(2) takes a socket; on Windows it does not."""
+
+
 class WriteTimeout(Exception):
     """The peer made no progress for too long; an unknown part has been sent."""
 
@@ -63,7 +67,8 @@ async def _send_to_socket(
     sock: trio.socket.SocketType, data: bytes | memoryview, period: float
 ) -> None:
     try:
-        sent = os.write(sock.fileno(), data)  # most replies fit, and need no deadline
+        # Most replies fit, and need no deadline.
+        sent = os.write(sock.fileno(), data) if SOCKETS_ARE_FILES else 0
     except BlockingIOError:
         sent = 0
     if sent == len(data):

@@ -107,3 +107,20 @@ async def test_the_quiet_flush_and_the_drain_at_the_same_moment_lose_nothing(
         await trio.sleep(QUIET_PERIOD)
         wire.drain()
         assert await wire.hear_end() == b"DESCO"
+
+
+async def test_an_abort_ends_the_waiting_of_the_drain_at_once(autojump_clock: MockClock) -> None:
+    async with served() as wire:
+        await trio.testing.wait_all_tasks_blocked()
+        wire.drain()
+        while not wire.lifecycle.draining or wire.told.named("closed"):
+            await trio.lowlevel.checkpoint()
+        for _ in range(3):  # the connection waits for the last words now
+            await trio.lowlevel.checkpoint()
+        start = trio.current_time()
+        wire.lifecycle.abort()
+        for connection in wire.registry:
+            connection.wake()
+        await wire.told.wait_for("closed")
+        assert trio.current_time() == start
+    assert wire.ending() == "aborted"

@@ -76,7 +76,8 @@ async def serve(
 
     Args:
       settings: what the server is.
-      lifecycle: says when to end; without one, only a cancellation does.
+      lifecycle: says when to end; without one, only a cancellation does. Its own shutdown delay
+        counts, not that of the settings.
       registry: which connections there are, for a caller who wants to look.
       events: what happens, for those who subscribe to it.
       tls: what clients of ``tls://`` endpoints shake hands with; it may be loaded anew meanwhile.

@@ -179,13 +179,14 @@ class Pump:
                     held = False
                     # stats.received() and answered(), written out: a call takes 60 ns.
                     stats.bytes_in += len(data)
-                    if stats.messages_in is not None:
-                        stats.messages_in += data.count(b"\n")
-                        if stats.read_sizes is not None:
-                            stats.read_sizes.add(len(data))
-                    if telling:
+                    if telling or stats.messages_in is not None:
                         messages = data.count(b"\n")
-                        client.watched = events.received(client.info, data, messages)
+                        if stats.messages_in is not None:
+                            stats.messages_in += messages
+                            if stats.read_sizes is not None:
+                                stats.read_sizes.add(len(data))
+                        if telling:
+                            client.watched = events.received(client.info, data, messages)
                 try:
                     sent = write(fd, reply)
                 except BlockingIOError:
@@ -194,10 +195,10 @@ class Pump:
                     self._hand_off(fd, Handoff((reply,), sent))
                     continue
                 stats.bytes_out += sent
-                if stats.messages_in is not None:
-                    answered = stats.answered(held)
-                    if telling and client.watched:
-                        events.replied(client.info, reply, answered)
+                if telling and client.watched:
+                    events.replied(client.info, reply, stats.answered(held))
+                elif stats.messages_in is not None:
+                    stats.messages_out = stats.messages_in - held
             except OSError as error:
                 self._fail(fd, _broken(error))
             except Exception as error:  # noqa: BLE001  our bug: it may cost this client only

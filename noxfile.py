@@ -55,6 +55,30 @@ def tests(session: nox.Session) -> None:
         session.run("coverage", "report", "--fail-under=100", "--include=*/protocol.py")
 
 
+SHORTAGES = {
+    "descriptors": "ulimit -n 700",
+    # No stack of that size can be had; and to look up a name would take a thread.
+    "threads": "export TCPECHO_SERVE_HOST=127.0.0.1; ulimit -s 140000000000",
+    "memory": "ulimit -v 400000",
+    "a service manager": ("export NOTIFY_SOCKET=${NOTIFY_SOCKET:-/nowhere} WATCHDOG_USEC=100000"),
+    "room on the disk of standard error": "exec 2>/dev/full",
+}
+"""What a shell says before a server starts that then has less."""
+
+
+@nox.session
+def shortages(session: nox.Session) -> None:
+    """The attacks of tests/hostile, once under each shortage; arguments go to pytest."""
+    session.install("-e.", *dependencies("tests"))
+    for name, limit in SHORTAGES.items():
+        session.log(f"short of {name}")
+        session.run(
+            *("python", "-bb", "-m", "pytest", f"--numprocesses={WORKERS}", "-q", "tests/hostile"),
+            *session.posargs,
+            env={"TCPECHO_TRIO_SHORTAGE": limit},
+        )
+
+
 @nox.session
 def thorough(session: nox.Session) -> None:
     """The protocol's properties with many examples."""

@@ -21,6 +21,9 @@ from typing import Any
 from tests.support.processes import AT_ONCE, PROGRAM, ROOT
 from tests.support.processes import PATIENCE as PATIENCE
 
+SHORTAGE = os.environ.get("TCPECHO_TRIO_SHORTAGE", "")
+"""What a shell says before it starts a server that is attacked: ``nox -s shortages``."""
+
 RESET = struct.pack("ii", 1, 0)
 
 Event = dict[str, Any]
@@ -48,7 +51,15 @@ class Victim:
         self._greeting = greeting.encode()
         self._context: ssl.SSLContext | None = None
         self.process = subprocess.Popen(
-            [*program, "serve", "--port", "0", "--log-format", "json", *options],
+            [
+                *_short_of(SHORTAGE, program),
+                "serve",
+                "--port",
+                "0",
+                "--log-format",
+                "json",
+                *options,
+            ],
             pass_fds=pass_fds,
             env=env,
             stdin=subprocess.PIPE,
@@ -166,6 +177,11 @@ class Victim:
         """Bytes of memory now."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) * 1024
+
+
+def _short_of(shortage: str, program: Sequence[str]) -> list[str]:
+    """The program, in surroundings that give it less."""
+    return ["bash", "-c", f'{shortage}; exec "$@"', "bash", *program] if shortage else [*program]
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import warnings
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -366,6 +367,8 @@ def _run(main: Coroutine[Any, Any, Any]) -> Any:
             # What pthread_create(3) said; to look up a name takes a thread.
             raise CannotStart("cannot_start", reason=OSError(errno.EAGAIN, NO_THREAD)) from error
         if any(isinstance(cause, KeyboardInterrupt) for cause in causes):
+            # It may have come as Trio was starting a task, whose coroutine then never ran.
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
             raise TcpEchoError("client_interrupted") from error
         for kind in (TcpEchoError, BrokenPipeError):
             if all(isinstance(cause, kind) for cause in causes):

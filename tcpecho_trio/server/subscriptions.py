@@ -99,7 +99,7 @@ class Events:
             subscriber(event)
         except MemoryError:
             self.lost += 1  # it may hear the next one; to log this would take memory, too
-        except Exception:
+        except Exception:  # somebody else's bug: it may cost neither a client nor the server
             LOGGER.exception("a subscriber to events failed, and is told nothing more")
             self.unsubscribe(subscriber)
 

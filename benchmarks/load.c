@@ -1,6 +1,9 @@
 /* A closed-loop load generator: faster than any server it measures.
  *
- *   load HOST-PORT CONNECTIONS DEPTH SECONDS MESSAGE-FILE REPLY-FILE [IDLE]
+ *   load PORT|/UNIX/PATH CONNECTIONS DEPTH SECONDS MESSAGE-FILE REPLY-FILE [IDLE [FIRST-FILE]]
+ *
+ * Compiled with -DTLS (and -lssl -lcrypto) it talks over TLS 1.3, and trusts everybody. What is in
+ * FIRST-FILE (a PROXY header) is sent first on each connection, before TLS.
  *
  * Each connection sends DEPTH messages in one write, waits until every byte of the DEPTH
  * replies is there, and begins again. What comes back is compared with REPLY-FILE. IDLE more
@@ -24,11 +27,20 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef TLS
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+static SSL_CTX *context;
+#endif
 
 struct client {
     int fd;
+#ifdef TLS
+    SSL *tls;
+#endif
     size_t sent, received; /* of this round */
     int64_t began;
 };
@@ -62,14 +74,57 @@ static char *repeated(const char *path, int times, size_t *size) {
     return data;
 }
 
-static int connected(int port) {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0) die("connect");
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    return fd;
+static char *first;
+static size_t first_size;
+
+static struct client connected(const char *where) {
+    struct client c = {0};
+    if (*where == '/') {
+        struct sockaddr_un to = {.sun_family = AF_UNIX};
+        strncpy(to.sun_path, where, sizeof to.sun_path - 1);
+        c.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (c.fd < 0 || connect(c.fd, (struct sockaddr *)&to, sizeof to) < 0) die("connect");
+    } else {
+        int on = 1;
+        struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(atoi(where))};
+        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        c.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (c.fd < 0 || connect(c.fd, (struct sockaddr *)&to, sizeof to) < 0) die("connect");
+        setsockopt(c.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
+    if (first && send(c.fd, first, first_size, MSG_NOSIGNAL) != (ssize_t)first_size) die("send");
+#ifdef TLS
+    c.tls = SSL_new(context);
+    SSL_set_fd(c.tls, c.fd);
+    if (SSL_connect(c.tls) != 1) {
+        ERR_print_errors_fp(stderr);
+        exit(1);
+    }
+#endif
+    fcntl(c.fd, F_SETFL, O_NONBLOCK);
+    return c;
+}
+
+/* Like send(2) and recv(2). */
+static ssize_t say(struct client *c, const char *data, size_t size) {
+#ifdef TLS
+    int n = SSL_write(c->tls, data, size);
+    if (n <= 0 && SSL_get_error(c->tls, n) == SSL_ERROR_WANT_WRITE) errno = EAGAIN;
+    return n <= 0 ? -1 : n;
+#else
+    return send(c->fd, data, size, MSG_NOSIGNAL);
+#endif
+}
+
+static ssize_t hear(struct client *c, char *data, size_t size) {
+#ifdef TLS
+    int n = SSL_read(c->tls, data, size), error = n > 0 ? 0 : SSL_get_error(c->tls, n);
+    if (error == SSL_ERROR_ZERO_RETURN) return 0;
+    if (error == SSL_ERROR_WANT_READ) errno = EAGAIN;
+    return n <= 0 ? -1 : n;
+#else
+    return recv(c->fd, data, size, 0);
+#endif
 }
 
 static int by_value(const void *a, const void *b) {
@@ -80,7 +135,7 @@ static int by_value(const void *a, const void *b) {
 /* Send what the socket takes; whether all of this round's request is out. */
 static int push(struct client *c) {
     while (c->sent < request_size) {
-        ssize_t n = send(c->fd, request + c->sent, request_size - c->sent, MSG_NOSIGNAL);
+        ssize_t n = say(c, request + c->sent, request_size - c->sent);
         if (n < 0 && errno == EAGAIN) return 0;
         if (n < 0) die("send");
         c->sent += n;
@@ -90,12 +145,18 @@ static int push(struct client *c) {
 
 int main(int argc, char **argv) {
     if (argc < 7) return 2;
-    int port = atoi(argv[1]), connections = atoi(argv[2]), depth = atoi(argv[3]);
+    const char *where = argv[1];
+    int connections = atoi(argv[2]), depth = atoi(argv[3]);
     double seconds = atof(argv[4]);
     int idle = argc > 7 ? atoi(argv[7]) : 0;
     request = repeated(argv[5], depth, &request_size);
     reply = repeated(argv[6], depth, &reply_size);
     message_count = depth;
+    if (argc > 8) first = repeated(argv[8], 1, &first_size);
+#ifdef TLS
+    context = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+#endif
     buffer = malloc(BUFFER);
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
@@ -104,9 +165,9 @@ int main(int argc, char **argv) {
 
     int poller = epoll_create1(0);
     struct client *clients = calloc(connections, sizeof *clients);
-    for (int i = 0; i < idle; i++) connected(port);
+    for (int i = 0; i < idle; i++) connected(where);
     for (int i = 0; i < connections; i++) {
-        clients[i].fd = connected(port);
+        clients[i] = connected(where);
         struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = &clients[i]};
         epoll_ctl(poller, EPOLL_CTL_ADD, clients[i].fd, &e);
     }
@@ -134,7 +195,7 @@ int main(int argc, char **argv) {
             struct client *c = events[i].data.ptr;
             push(c);
             for (;;) {
-                ssize_t n = recv(c->fd, buffer, BUFFER, 0);
+                ssize_t n = hear(c, buffer, BUFFER);
                 if (n < 0 && errno == EAGAIN) break;
                 if (n < 0) die("recv");
                 if (n == 0) { fprintf(stderr, "the server closed\n"); return 1; }

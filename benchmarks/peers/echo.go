@@ -1,10 +1,13 @@
 // Go as one writes it: a goroutine a client, net.Conn, bytes.ToUpper. Bare upper-casing.
+// Over TLS if the environment names a certificate: TLS_CERT, TLS_KEY.
 package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"net"
+	"os"
 )
 
 func main() {
@@ -12,7 +15,15 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
+	port := listener.Addr().(*net.TCPAddr).Port
+	if name := os.Getenv("TLS_CERT"); name != "" {
+		certificate, err := tls.LoadX509KeyPair(name, os.Getenv("TLS_KEY"))
+		if err != nil {
+			panic(err)
+		}
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate}})
+	}
+	fmt.Println(port)
 	for {
 		conn, err := listener.Accept()
 		if err != nil {

@@ -1,10 +1,13 @@
 """asyncio's and uvloop's callback API, the fastest they have.
 
 ``protocol.py asyncio|uvloop bare|full``: bare is ``data.upper()``; full does the work of the
-exercise as one would write it there: lines, DESCONEXION, and UTF-8 across chunks.
+exercise as one would write it there: lines, DESCONEXION, and UTF-8 across chunks. Over TLS if the
+environment names a certificate: TLS_CERT, TLS_KEY.
 """
 
 import asyncio
+import os
+import ssl
 import sys
 
 
@@ -43,7 +46,13 @@ class Full(asyncio.Protocol):
 
 
 async def main(protocol):
-    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0, backlog=4096)
+    context = None
+    if "TLS_CERT" in os.environ:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(os.environ["TLS_CERT"], os.environ["TLS_KEY"])
+    server = await asyncio.get_running_loop().create_server(
+        protocol, "127.0.0.1", 0, backlog=4096, ssl=context
+    )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

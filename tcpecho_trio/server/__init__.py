@@ -35,6 +35,7 @@ from tcpecho_trio.server.events import (
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle, Phase
 from tcpecho_trio.server.listeners import Listeners
+from tcpecho_trio.server.portable import OwnTask
 from tcpecho_trio.server.pump import Pump, pump_exists
 from tcpecho_trio.server.registry import Registry
 from tcpecho_trio.server.settings import RemoteShutdown, Settings
@@ -92,7 +93,8 @@ async def serve(
     registry = Registry() if registry is None else registry  # an empty one is false
     lifecycle = Lifecycle(settings.shutdown_delay) if lifecycle is None else lifecycle
     pump = _make_pump(settings, events)
-    context = ServerContext(settings, lifecycle, registry, events, pump)
+    carrier = OwnTask(events) if pump is None else pump
+    context = ServerContext(settings, lifecycle, registry, events, carrier)
     closed_listeners = trio.Event()
     started = False
     try:

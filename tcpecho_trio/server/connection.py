@@ -29,10 +29,10 @@ from tcpecho_trio.server.events import (
     ShutdownRefused,
 )
 from tcpecho_trio.server.faults import Injected
-from tcpecho_trio.server.pump import COMMAND_PIECE, Handoff
 from tcpecho_trio.server.report import ConnectionReport
 from tcpecho_trio.server.settings import RemoteShutdown
 from tcpecho_trio.server.stats import ConnectionStats
+from tcpecho_trio.server.traffic import COMMAND_PIECE, RECEIVE, Handoff, is_plain
 from tcpecho_trio.server.turns import SLICE
 
 RECEIVE_SIZE = 65536
@@ -62,8 +62,8 @@ class Connection:
       stream: the connection. It is closed by whoever accepted it, but told here to reset when it
         has to be aborted.
       info: who is connected.
-      context: what this server's connections share. The pump moves the traffic of a bare socket;
-        with any other stream, or without a pump, the connection does it all itself.
+      context: what this server's connections share. Its carrier moves plain traffic; with a
+        stream that it cannot carry the connection does it all itself.
       dialect: which words are commands.
       trusted: whether the client is on this machine.
       local: our own address on it, for a dialect that reports it.
@@ -188,15 +188,17 @@ class Connection:
         is answered outside. The deadline is lazy: the pump only stamps the time, and a client that
         turns out to have spoken since waits on.
         """
-        stats, pump = self.stats, self._context.pump
+        stats, stream = self.stats, self._stream
         longest_silence = self._context.settings.longest_silence
         while not self._context.lifecycle.draining:
             deadline = stats.active + longest_silence
             with trio.CancelScope(deadline=deadline) as self._waiting:
                 if self.protocol.awaits_quiet:
                     return await self._receive_or_quiet()
-                if pump is not None and isinstance(self._stream, trio.SocketStream):
-                    return await pump.carry(self._stream, self)
+                if is_plain(stream):
+                    handoff = await self._context.carrier.carry(stream, self)
+                    if handoff is not RECEIVE:
+                        return handoff
                 return await self._receive()
             if trio.current_time() >= stats.active + longest_silence:
                 # A last look: data may have arrived while we were blocked.
@@ -296,6 +298,12 @@ class Connection:
         replies: list[bytes] = []
         size, slice_began = 0, 0.0
         for output in outputs:
+            if size >= REPLY_SIZE:
+                if slice_began:
+                    turns.spent(perf_counter() - slice_began)
+                    slice_began = 0.0
+                await self._send(_joined(replies), already)
+                size = already = 0
             if isinstance(output, Foreign):
                 self._closing = CloseReason.FOREIGN
                 self._context.events.publish(ForeignProtocol(self.info, output.protocol))
@@ -314,12 +322,6 @@ class Connection:
             size += len(reply)
             if self._closing in (CloseReason.DISCONNECTED, CloseReason.SHUTDOWN):
                 break  # nothing after a word that ends it is answered
-            if size >= REPLY_SIZE:
-                if slice_began:
-                    turns.spent(perf_counter() - slice_began)
-                    slice_began = 0.0
-                await self._send(_joined(replies), already)
-                size = already = 0
         if slice_began:
             turns.spent(perf_counter() - slice_began)
         if size:

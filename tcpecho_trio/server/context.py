@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tcpecho_trio.server.lifecycle import Lifecycle
+from tcpecho_trio.server.portable import OwnTask
 from tcpecho_trio.server.pump import Pump
 from tcpecho_trio.server.registry import Registry
 from tcpecho_trio.server.settings import Settings
@@ -21,7 +22,7 @@ class ServerContext:
       lifecycle: says when it ends.
       registry: which connections there are.
       events: what happens, for those who subscribe to it.
-      pump: moves plain traffic; None where there is none.
+      carrier: moves plain traffic.
       turns: how much time obeying commands may take.
     """
 
@@ -29,5 +30,5 @@ class ServerContext:
     lifecycle: Lifecycle
     registry: Registry
     events: Events
-    pump: Pump | None = None
+    carrier: Pump | OwnTask
     turns: Turns = field(default_factory=Turns)

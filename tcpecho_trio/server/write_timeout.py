@@ -11,17 +11,13 @@ over a megabyte has been read, and an honest slow peer would seem dead.
 
 from __future__ import annotations
 
-import os
-
 import trio
+
+from tcpecho_trio.server.sockets import write
 
 PIECE = 16 * 1024
 """Bytes sent at a time to a stream that is not a bare socket, where only a whole piece shows
 progress: what a TLS record holds (RFC 8446 §5.1)."""
-
-
-SOCKETS_ARE_FILES = os.name == "posix"
-"""Whether write(2) takes a socket; on Windows it does not."""
 
 
 class WriteTimeout(Exception):
@@ -68,7 +64,7 @@ async def _send_to_socket(
 ) -> None:
     try:
         # Most replies fit, and need no deadline.
-        sent = os.write(sock.fileno(), data) if SOCKETS_ARE_FILES else 0
+        sent = write(sock.fileno(), data)
     except BlockingIOError:
         sent = 0
     if sent == len(data):

@@ -12,9 +12,8 @@ connection below::
     send_all()      →  ssl_object.write()  →  outgoing  →  below.send_all()
 
 After the handshake somebody else may take the three over, as long as no call of the stream is
-under way. Nothing is kept beside them until :meth:`TlsStream.send_eof`, but bytes may wait in
-two places where no selector sees them: decrypted in the ``ssl_object`` (read until it wants more),
-and in ``outgoing`` (send them with whatever is sent next).
+under way. Bytes may wait where no selector sees them: received or decrypted, if
+:attr:`TlsStream.buffers` says so, and in ``outgoing``, to be sent with whatever is sent next.
 
 A MemoryBIO keeps the memory that it once needed. So bytes go through them in pieces: after a bulk
 transfer in pieces of 64 KiB an idle connection would keep 164 KiB, and so it keeps 57.
@@ -112,7 +111,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
             return
         with contextlib.suppress(trio.BrokenResourceError):
             await self._flush()
-        if _is_end(failure):  # of which OpenSSL tells nothing but its line number
+        if is_end(failure):  # of which OpenSSL tells nothing but its line number
             raise trio.BrokenResourceError("EOF in the handshake")
         raise trio.BrokenResourceError(str(failure)) from failure
 
@@ -137,7 +136,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 await self._take_in()
                 waited = True
             except ssl.SSLError as error:
-                if not _is_end(error):
+                if not is_end(error):
                     raise trio.BrokenResourceError(str(error)) from error
                 data = b""
                 break
@@ -157,10 +156,10 @@ class TlsStream(trio.abc.HalfCloseableStream):
         self._sending = True
         try:
             left = memoryview(data)
-            if not left:
-                await trio.lowlevel.checkpoint()
             while left:
                 left = left[self.ssl_object.write(left[:PIECE]) :]
+                await self._flush()
+            if not len(data):
                 await self._flush()
         except ssl.SSLError as error:
             raise trio.BrokenResourceError(str(error)) from error
@@ -185,6 +184,23 @@ class TlsStream(trio.abc.HalfCloseableStream):
     async def aclose(self) -> None:
         """Close the connection below; without a word of TLS, if none has been said."""
         await self.below.aclose()
+
+    @property
+    def buffers(self) -> bool:
+        """Whether bytes that have come wait here, where no selector sees them."""
+        return bool(self._decrypted or self.incoming.pending or self.ssl_object.pending())
+
+    def encrypt(self, data: bytes | memoryview) -> None:
+        """Put data into ``outgoing``, as records."""
+        written = self.ssl_object.write(data)
+        if written < len(data):
+            left = memoryview(data)
+            while left := left[written:]:
+                written = self.ssl_object.write(left)
+
+    def put_back(self, data: bytes) -> None:
+        """Let the next :meth:`receive_some` return what has been decrypted."""
+        self._decrypted[:0] = data
 
     def described(self) -> dict[str, object]:
         """What was agreed on, ready for JSON; ``peer`` is the subject of the peer's certificate."""
@@ -234,7 +250,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         await self._send(self.outgoing.read())
 
 
-def _is_end(cause: ssl.SSLError) -> bool:
+def is_end(cause: ssl.SSLError) -> bool:
     """Whether this is how OpenSSL says that the peer has ended, with close_notify or without."""
     if isinstance(cause, (ssl.SSLZeroReturnError, ssl.SSLEOFError)):
         return True

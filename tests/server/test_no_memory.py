@@ -64,8 +64,6 @@ async def test_a_connection_for_which_there_is_no_memory_costs_itself(
 async def test_a_read_or_a_write_without_memory_costs_that_connection(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if path != "pump":
-        pytest.skip("the portable path reads through Trio")
     async with running_server() as server, await server.connect() as polite:
         for name in ("read", "write"):
             await polite.send_all(b"hola\n")
@@ -74,8 +72,10 @@ async def test_a_read_or_a_write_without_memory_costs_that_connection(
                 await unlucky.send_all(b"hola\n")
                 assert await read_exactly(unlucky, 5) == b"HOLA\n"
                 with monkeypatch.context() as patched:
+                    module = "pump" if path == "pump" else "traffic"
                     patched.setattr(
-                        f"tcpecho_trio.server.pump.os.{name}", once(MemoryError, getattr(os, name))
+                        f"tcpecho_trio.server.{module}.{name}",
+                        once(MemoryError, getattr(os, name)),
                     )
                     await unlucky.send_all(b"adios\n")
                     with pytest.raises(trio.BrokenResourceError):

@@ -4,156 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
-import struct
-from dataclasses import dataclass
+import ssl
 from itertools import count
-from typing import Any, Literal
+from random import Random
 
 import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tcpecho_trio.dialects import ADMIN, SALUTATION, STANDARD, Action, Dialect
-from tcpecho_trio.protocol import Foreign, Protocol
+from tcpecho_trio.dialects import STANDARD
+from tcpecho_trio.protocol import Protocol
 from tcpecho_trio.server import Events, Settings
 from tcpecho_trio.server import pump as pump_module
-from tcpecho_trio.server.connection import QUIET_PERIOD
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.pump import BATCH, Pump, pump_exists
 from tcpecho_trio.server.stats import ConnectionStats
+from tcpecho_trio.server.tls import Tls
+from tcpecho_trio.tls.context import prepare
 from tests.support import running
-from tests.support.naive_model import NaiveModel
-from tests.support.protocol_inputs import chunks, lines_together, openings, unframed_messages, words
-from tests.support.running import Running, read_exactly, running_server
+from tests.support.certificates import Certificates
+from tests.support.running import read_exactly, running_server
+from tests.support.schedules import CutTls, Schedule, Secure, expected, play, schedules
+from tests.support.tls_pairs import VERSIONS
 
 pytestmark = pytest.mark.skipif(not pump_exists(), reason="there is no epoll here")
 
-RESET = struct.pack("ii", 1, 0)
-STALL = (b"a line for a reader that stalls " * 800 + b"\n") * 40
-"""A megabyte: more than the sockets between an idle reader and the server hold."""
 
-Step = tuple[Literal["send"], bytes] | tuple[Literal["pause", "stall"], None]
-End = Literal["half-close", "reset", "drain"]
+def agree_on(schedule: Schedule, tls: Tls | None = None, secure: Secure | None = None) -> None:
+    """On both paths a client is told what it has to be told."""
 
-
-@dataclass
-class Schedule:
-    """What one client does, step by step."""
-
-    dialect: Dialect
-    steps: list[Step]
-    end: End
-
-
-@st.composite
-def schedules(draw: st.DrawFn) -> Schedule:
-    """Framed from the first line on; or unframed, and then each message has its pause."""
-    dialect = draw(st.sampled_from([STANDARD, SALUTATION, ADMIN]))
-    steps: list[Step] = []
-    if draw(st.booleans()):
-        steps.append(("send", b"hola\n"))
-        one: st.SearchStrategy[Any] = st.one_of(
-            st.tuples(st.just("send"), st.one_of(chunks, lines_together).filter(bool)),
-            st.sampled_from([("pause", None), ("stall", None)]),
-        )
-        steps += draw(st.lists(one, max_size=6))
-    else:
-        for message in draw(st.lists(st.one_of(words, openings, unframed_messages), max_size=3)):
-            steps += [("send", message), ("pause", None)]
-    return Schedule(dialect, steps, draw(st.sampled_from(["half-close", "reset", "drain"])))
-
-
-def expected(schedule: Schedule) -> tuple[bytes, bool]:
-    """Everything the client is told when nothing is lost, and whether it is cut after that."""
-    model = NaiveModel(schedule.dialect)
-    for kind, data in schedule.steps:
-        if kind == "send":
-            assert data is not None
-            model.data(data)
-        elif kind == "stall":
-            model.data(b"\n")  # then, whole lines of no dialect's words, too many for the model
-            if not model.finished:
-                model.outputs.append(STALL.upper())
-        else:
-            model.quiet()
-    said = len(model.outputs)
-    model.eof()
-    told = schedule.dialect.greeting.encode()
-    for place, output in enumerate(model.outputs):
-        if isinstance(output, bytes):
-            told += output
-            continue
-        if isinstance(output, Foreign):
-            return told, True
-        terminator = output.terminator
-        text = output.command.text.encode()
-        if output.command.action is Action.LIST:
-            text += (terminator or b"\n") + b"PEER"
-        # A word that only the client's own end of input decides gets no farewell.
-        if place < said or schedule.end == "drain" or not output.command.leaves:
-            told += text + terminator
-        if output.command.leaves:
-            break
-    return told, schedule.end == "reset"
-
-
-async def play(server: Running, schedule: Schedule) -> bytes:
-    """The client's side of the schedule; what it was told."""
-    received = bytearray()
-    reading = trio.Event()
-    reading.set()
-    stream = await server.connect()
-    peer = "{}:{}".format(*stream.socket.getsockname()).encode()
-
-    async def read() -> None:
-        with contextlib.suppress(trio.BrokenResourceError):
-            while True:
-                await reading.wait()
-                data = await stream.receive_some(8192)
-                if not data:
-                    return
-                received.extend(data)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(read)
-        with contextlib.suppress(trio.BrokenResourceError):
-            for kind, data in schedule.steps:
-                if kind == "send":
-                    assert data is not None
-                    await stream.send_all(data)
-                elif kind == "stall":
-                    reading = trio.Event()  # the reader stops at its next look
-                    nursery.start_soon(stall_over, reading)
-                    await stream.send_all(b"\n" + STALL)
-                else:
-                    await trio.sleep(QUIET_PERIOD * 1.6)
-            if schedule.end == "half-close":
-                await stream.send_eof()
-            elif schedule.end == "drain":
-                server.lifecycle.drain()
-        if schedule.end == "reset":
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            nursery.cancel_scope.cancel()
-    await stream.aclose()
-    return bytes(received).replace(peer, b"PEER")
-
-
-async def stall_over(reading: trio.Event) -> None:
-    """The reader that stalled goes on after a while."""
-    await trio.sleep(0.02)
-    reading.set()
-
-
-@settings(max_examples=30)
-@given(schedule=schedules())
-def test_both_paths_tell_a_client_the_same(schedule: Schedule) -> None:
     async def main(pump: bool) -> bytes:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(running, "PUMP", pump)
-            async with running_server(Settings(dialect=schedule.dialect)) as server:
-                return await play(server, schedule)
+            async with running_server(Settings(dialect=schedule.dialect), tls=tls) as server:
+                return await play(server, schedule, secure)
 
     whole, cut = expected(schedule)
     for pump in (True, False):
@@ -162,6 +47,25 @@ def test_both_paths_tell_a_client_the_same(schedule: Schedule) -> None:
             assert whole.startswith(told)
         else:
             assert told == whole
+
+
+@settings(max_examples=30)
+@given(schedule=schedules())
+def test_both_paths_tell_a_client_the_same(schedule: Schedule) -> None:
+    agree_on(schedule)
+
+
+@settings(max_examples=30)
+@given(schedule=schedules(), seed=st.integers(0, 2**32))
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: str(version.name))
+def test_both_paths_tell_a_client_the_same_over_tls(
+    certificates: Certificates, version: ssl.TLSVersion, schedule: Schedule, seed: int
+) -> None:
+    """However its text is cut into records, and the records into segments."""
+    context = certificates.client()
+    context.minimum_version = context.maximum_version = version
+    prepare(context)
+    agree_on(schedule, Tls(certificates.files), lambda below: CutTls(below, context, Random(seed)))
 
 
 class Client:
@@ -241,7 +145,7 @@ async def test_a_connection_that_breaks_wakes_its_task(
         nursery.start_soon(pump.run)
         results: list[object] = []
         async with await carried_pair(pump, nursery, results) as ours:
-            monkeypatch.setattr(os, failing, broken)
+            monkeypatch.setattr(pump_module, failing, broken)
             await ours.send_all(b"hola\n")
             await trio.testing.wait_all_tasks_blocked()
             monkeypatch.undo()
@@ -270,8 +174,9 @@ async def test_a_socket_that_would_block_is_no_error(monkeypatch: pytest.MonkeyP
     async with running_server() as server, await server.connect() as stream:
         await stream.send_all(b"hola\n")
         assert await read_exactly(stream, 5) == b"HOLA\n"
-        monkeypatch.setattr(os, "read", read)
-        monkeypatch.setattr(os, "write", write)
+        monkeypatch.setattr(pump_module, "read", read)
+        monkeypatch.setattr(pump_module, "write", write)
+        monkeypatch.setattr("tcpecho_trio.server.write_timeout.write", write)  # what is handed back
         await stream.send_all(b"adios\n")
         assert await read_exactly(stream, 6) == b"ADIOS\n"
         monkeypatch.undo()
@@ -313,7 +218,7 @@ async def test_nobody_is_served_twice_while_another_waits_however_a_slice_ends(
             await stack.enter_async_context(await carried_pair(pump, nursery, results))
             for _ in range(7)
         ]
-        monkeypatch.setattr(os, "read", read_one_message)
+        monkeypatch.setattr(pump_module, "read", read_one_message)
         for client in clients:
             os.write(client.socket.fileno(), b"hola\n" * 10)  # before the pump can look
         for client in clients:

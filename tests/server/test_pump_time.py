@@ -17,8 +17,9 @@ from tcpecho_trio.server import Events, Settings
 from tcpecho_trio.server import pump as pump_module
 from tcpecho_trio.server.connection import QUIET_PERIOD
 from tcpecho_trio.server.connection_info import ConnectionInfo
-from tcpecho_trio.server.pump import COMMAND_PIECE, READ_SIZE, Pump, pump_exists
+from tcpecho_trio.server.pump import Pump, pump_exists
 from tcpecho_trio.server.stats import ConnectionStats
+from tcpecho_trio.server.traffic import COMMAND_PIECE, READ_SIZE
 from tests.support.running import read_all, read_exactly, running_server, until
 
 
@@ -114,8 +115,8 @@ async def test_under_a_flood_other_tasks_get_their_turn_after_each_slice(
     def write(fd: int, data: bytes) -> int:
         return len(data) if fd in clients else real_write(fd, data)
 
-    monkeypatch.setattr(os, "read", read)
-    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(pump_module, "read", read)
+    monkeypatch.setattr(pump_module, "write", write)
     # A slice of ten looks at the clock, however fast the machine is.
     monkeypatch.setattr(pump_module, "SLICE", 10.0)
     monkeypatch.setattr(pump_module, "perf_counter", lambda: float(next(ticks)))

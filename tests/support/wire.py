@@ -15,6 +15,7 @@ from tcpecho_trio.server import Lifecycle, Registry, RemoteShutdown, Settings
 from tcpecho_trio.server.connection import Connection
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.context import ServerContext
+from tcpecho_trio.server.portable import OwnTask
 from tests.support.running import Told, read_all, read_exactly, told_by
 
 
@@ -59,8 +60,9 @@ def over(
 ) -> Connection:
     """A connection of peer:1 over anything that can be used like a stream."""
     registry = Registry() if registry is None else registry
+    events = told_by(told or Told())
     context = ServerContext(
-        settings or Settings(), lifecycle or Lifecycle(), registry, told_by(told or Told())
+        settings or Settings(), lifecycle or Lifecycle(), registry, events, OwnTask(events)
     )
     info = ConnectionInfo(registry.accept(), "peer:1", "peer:1", "here:1")
     dialect = context.settings.dialect

@@ -8,7 +8,6 @@ import socket
 import ssl
 import struct
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import trio
@@ -512,8 +511,7 @@ async def test_a_peer_that_leaves_the_handshake_unread_is_told_so(
     async def stuck(*_: object) -> None:
         await trio.sleep_forever()
 
-    # Not os.write itself: the test runner writes, too.
-    monkeypatch.setattr("tcpecho_trio.server.write_timeout.os", SimpleNamespace(write=full))
+    monkeypatch.setattr("tcpecho_trio.server.write_timeout.write", full)
     hello = ssl.MemoryBIO()
     client_side = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="x")
     with pytest.raises(ssl.SSLWantReadError):

@@ -1,0 +1,264 @@
+"""Plain traffic: one turn of one client, without a wait.
+
+A turn is what can be done for a client that is ready: receive → :class:`Protocol` → send, as long
+as that is the whole story. What is more than that is a :class:`Handoff`, for the client's own task,
+which is the only place with policy: the end of input, a :class:`~tcpecho_trio.protocol.Request`, a
+reply that the socket does not take whole, a held burst that needs a quiet period.
+
+The pump moves the bare sockets of many clients by a loop of its own, which does the same as
+:func:`move_bare`. Everybody else takes the turns from here: the pump for TLS, and the portable way
+(:mod:`tcpecho_trio.server.portable`) for both.
+"""
+
+from __future__ import annotations
+
+import ssl
+import typing
+from dataclasses import dataclass
+from typing import TypeGuard, cast
+
+import trio
+
+from tcpecho_trio.protocol import Output, Protocol
+from tcpecho_trio.server.connection_info import ConnectionInfo
+from tcpecho_trio.server.sockets import read, write
+from tcpecho_trio.server.stats import ConnectionStats
+from tcpecho_trio.server.subscriptions import Events
+from tcpecho_trio.tls.stream import PIECE, TlsStream, is_end
+
+READ_SIZE = 65536
+"""Bytes asked for in one read. ``os.read`` allocates as much each time and gives back what was
+not filled: measured with a 64-byte message, 64 KiB cost what 4 KiB cost (2.3 µs, with the
+write), but 256 KiB cost 16 µs, because glibc maps and unmaps whatever is larger than 128 KiB
+(M_MMAP_THRESHOLD, mallopt(3)). Reading into a kept buffer instead costs 0.2 µs more for the
+copy of a short message. Bulk transfer is as dear with 96 KiB or 128 KiB, or dearer: the heap's
+top is then trimmed and grown again for every chunk."""
+
+COMMAND_PIECE = 4096
+"""Bytes of a chunk that holds a word which the protocol gets at a time. So much text holds some six
+hundred commands, which cost a fraction of a millisecond to recognise. A longer chunk is left to
+the client's own task."""
+
+PlainStream = trio.SocketStream | TlsStream
+"""What a turn can be taken on: a bare socket, or TLS right above one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handoff:
+    """What a turn leaves to a client's own task.
+
+    Args:
+      outputs: of the protocol, still to be obeyed and sent.
+      sent: how many bytes of the first output (then a reply) have been sent, or are kept by the
+        stream, which sends them with whatever it sends next.
+      ended: the peer has closed its sending direction.
+      unread: bytes that the protocol has not seen yet, and that nobody has counted.
+    """
+
+    outputs: tuple[Output, ...] = ()
+    sent: int = 0
+    ended: bool = False
+    unread: bytes = b""
+
+
+RECEIVE = Handoff()
+"""Nothing is left to do, but the stream itself has to receive next: what came is no ordinary
+traffic of its protocol."""
+
+
+class Client(typing.Protocol):
+    """What has to be known of a client to move its traffic."""
+
+    protocol: Protocol
+    watched: bool
+    """Whether somebody wants to be told of the reply to what was received last."""
+
+    @property
+    def info(self) -> ConnectionInfo:
+        """Who is connected."""
+
+    @property
+    def stats(self) -> ConnectionStats:
+        """Its counters, which are added to."""
+
+
+def is_plain(stream: trio.abc.HalfCloseableStream) -> TypeGuard[PlainStream]:
+    """Whether turns can be taken on a stream now: all its bytes that have come lie in the socket.
+
+    Behind TLS some may have been received already.
+    """
+    if isinstance(stream, TlsStream):
+        return isinstance(stream.below, trio.SocketStream) and not stream.buffers
+    return isinstance(stream, trio.SocketStream)
+
+
+def socket_of(stream: PlainStream) -> trio.socket.SocketType:
+    """The socket that a stream's bytes come from."""
+    below = stream.below if isinstance(stream, TlsStream) else stream
+    return cast("trio.SocketStream", below).socket
+
+
+def broken(cause: OSError) -> trio.BrokenResourceError:
+    """What Trio's streams raise for an error of a socket, or of TLS."""
+    error = trio.BrokenResourceError(f"socket connection broken: {cause}")
+    error.__cause__ = cause
+    return error
+
+
+def move_bare(fd: int, client: Client, events: Events, now: float) -> Handoff | None:
+    """Take one chunk of a client on a bare socket; None if nothing is left to do.
+
+    Args:
+      fd: the socket.
+      client: whose it is.
+      events: who is told of its messages.
+      now: the clock of the run.
+
+    Raises:
+      OSError: the connection broke.
+    """
+    try:
+        data = read(fd, READ_SIZE)
+    except BlockingIOError:
+        return None
+    client.stats.active = now
+    reply = client.protocol.receive_plain(data)
+    if reply is not None:
+        _count_plain(data, client, events)
+    elif not isinstance(taken := take(data, client, events), bytes):
+        return taken
+    else:
+        reply = taken
+    try:
+        sent = write(fd, reply)
+    except BlockingIOError:
+        sent = 0
+    if sent != len(reply):
+        return Handoff((reply,), sent)
+    _count_reply(reply, client, events)
+    return None
+
+
+def move_tls(
+    fd: int, stream: TlsStream, client: Client, events: Events, now: float
+) -> Handoff | None:
+    """Take what one read brings of a client behind TLS; None if nothing is left to do.
+
+    All records that have come whole are decrypted, and their replies are sent together.
+
+    Args:
+      fd: the socket.
+      stream: TLS above it; nothing waits in it.
+      client: whose it is.
+      events: who is told of its messages.
+      now: the clock of the run.
+
+    Raises:
+      OSError: the connection broke, or what came is no TLS (``ssl.SSLError``).
+    """
+    try:
+        data = read(fd, READ_SIZE)
+    except BlockingIOError:
+        return None
+    if not data:
+        return RECEIVE  # the stream knows what an end without a close_notify is
+    client.stats.active = now
+    stream.incoming.write(data)
+    receive_plain, ssl_object = client.protocol.receive_plain, stream.ssl_object
+    replies: list[bytes] = []
+    while True:
+        try:
+            text = ssl_object.read(PIECE)
+        except ssl.SSLWantReadError:  # the rest of a record is still on its way
+            break
+        except ssl.SSLError as error:
+            _send_all(fd, stream, replies, client, events)
+            if not is_end(error):
+                raise
+            return Handoff(ended=True)
+        reply = receive_plain(text)
+        if reply is not None:
+            _count_plain(text, client, events)
+        else:
+            # More than one reply may wait for the socket only if nothing else has to be done.
+            if unsent := _send_all(fd, stream, replies, client, events):
+                stream.put_back(text)
+                return unsent
+            taken = take(text, client, events)
+            if isinstance(taken, Handoff):
+                return taken
+            reply = taken
+        if reply is not None:
+            stream.encrypt(reply)
+            replies.append(reply)
+        if not (stream.incoming.pending or ssl_object.pending()):
+            break
+        # Who is told of messages is told of each reply after its message.
+        if events.messages and (unsent := _send_all(fd, stream, replies, client, events)):
+            return unsent
+    if replies:
+        return _send_all(fd, stream, replies, client, events)
+    return RECEIVE if stream.outgoing.pending else None
+
+
+def _send_all(
+    fd: int, stream: TlsStream, replies: list[bytes], client: Client, events: Events
+) -> Handoff | None:
+    """Send what has been encrypted, and forget the replies; what is left if not all is sent."""
+    if not replies:
+        return None
+    whole = replies[0] if len(replies) == 1 else b"".join(replies)
+    replies.clear()
+    records = stream.outgoing.read()
+    try:
+        sent = write(fd, records)
+    except BlockingIOError:
+        sent = 0
+    if sent != len(records):
+        stream.outgoing.write(records[sent:])
+        return Handoff((whole,), len(whole))
+    _count_reply(whole, client, events)
+    return None
+
+
+def take(data: bytes, client: Client, events: Events) -> bytes | Handoff | None:
+    """Take a chunk that is no plain one, or the end of input.
+
+    Returns its reply if to send it is all there is to do, None if there is nothing to do.
+    """
+    if not data:
+        return Handoff(ended=True)
+    protocol = client.protocol
+    if len(data) > COMMAND_PIECE and protocol.dialect.mentions_word(data):
+        return Handoff(unread=data)
+    outputs = protocol.receive_data(data)
+    client.stats.received(data, protocol.begun)
+    if events.messages:
+        client.watched = events.received(client.info, data, protocol.begun)
+    if protocol.awaits_quiet:
+        return Handoff(outputs)
+    if len(outputs) == 1 and isinstance(reply := outputs[0], bytes):
+        return reply
+    return Handoff(outputs) if outputs else None
+
+
+def _count_plain(data: bytes, client: Client, events: Events) -> None:
+    """Count a chunk of whole lines, and tell of it."""
+    stats = client.stats
+    if stats.messages_in is None and not events.messages:
+        stats.bytes_in += len(data)
+        return
+    messages = data.count(b"\n")
+    stats.received(data, messages)
+    if events.messages:
+        client.watched = events.received(client.info, data, messages)
+
+
+def _count_reply(reply: bytes, client: Client, events: Events) -> None:
+    """Count a reply that the socket has taken whole, and tell of it."""
+    stats = client.stats
+    stats.bytes_out += len(reply)
+    if stats.messages_in is not None or events.messages:
+        answered = stats.answered(client.protocol.holds)
+        if events.messages and client.watched:
+            events.replied(client.info, reply, answered)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib
 import socket
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 import trio
 import trio.testing
 
@@ -55,3 +58,23 @@ async def shake_hands(*ends: TlsStream) -> None:
     async with trio.open_nursery() as nursery:
         for end in ends:
             nursery.start_soon(end.do_handshake)
+
+
+def called(stream: TlsStream, function: str, *arguments: int) -> int:
+    """The result of a function of OpenSSL's for the stream's connection."""
+    openssl = ctypes.CDLL(importlib.import_module("_ssl").__file__)
+    if not hasattr(openssl, function):
+        pytest.skip("this Python's OpenSSL cannot be called")
+    # PyObject_HEAD, a reference, and then the SSL*: Modules/_ssl.c, PySSLSocket.
+    python_side: object = vars(stream.ssl_object)["_sslobj"]
+    inside = id(python_side) + object.__basicsize__ + ctypes.sizeof(ctypes.c_void_p)
+    connection = ctypes.c_void_p.from_address(inside)
+    return int(getattr(openssl, function)(connection, *arguments))
+
+
+def key_updates(stream: TlsStream, count: int) -> bytes:
+    """The records of requests for new keys, from a stream of which nothing else is on its way."""
+    for _ in range(count):
+        assert called(stream, "SSL_key_update", 1) == 1
+        called(stream, "SSL_do_handshake")
+    return stream.outgoing.read()

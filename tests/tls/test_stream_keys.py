@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import importlib
 import ssl
 from collections.abc import Callable
 
@@ -16,7 +14,7 @@ from tcpecho_trio.server.tls import Tls
 from tcpecho_trio.tls.client_hello import MAX_OPENING
 from tcpecho_trio.tls.stream import MAX_UNSENT, PIECE, TlsStream
 from tests.support.certificates import HOST, Certificates
-from tests.support.tls_pairs import Ends, Pair, shake_hands, sockets
+from tests.support.tls_pairs import Ends, Pair, called, key_updates, shake_hands, sockets
 
 # Handshakes
 
@@ -102,26 +100,6 @@ async def test_the_opening_is_the_first_hello_and_no_more_than_is_looked_at(mode
 
 # KeyUpdate (RFC 8446 §4.6.3) and renegotiation (RFC 5246 §7.4.1.1). Python has no way to ask for
 # either, so OpenSSL is called itself.
-
-
-def called(stream: TlsStream, function: str, *arguments: int) -> int:
-    """The result of a function of OpenSSL's for the stream's connection."""
-    openssl = ctypes.CDLL(importlib.import_module("_ssl").__file__)
-    if not hasattr(openssl, function):
-        pytest.skip("this Python's OpenSSL cannot be called")
-    # PyObject_HEAD, a reference, and then the SSL*: Modules/_ssl.c, PySSLSocket.
-    python_side: object = vars(stream.ssl_object)["_sslobj"]
-    inside = id(python_side) + object.__basicsize__ + ctypes.sizeof(ctypes.c_void_p)
-    connection = ctypes.c_void_p.from_address(inside)
-    return int(getattr(openssl, function)(connection, *arguments))
-
-
-def key_updates(stream: TlsStream, count: int) -> bytes:
-    """The records of requests for new keys, from a stream of which nothing else is on its way."""
-    for _ in range(count):
-        assert called(stream, "SSL_key_update", 1) == 1
-        called(stream, "SSL_do_handshake")
-    return stream.outgoing.read()
 
 
 async def test_a_request_for_new_keys_is_answered_with_what_is_sent_next(

@@ -26,7 +26,7 @@ import outcome
 import trio
 
 from tcpecho_trio.server.sockets import read, write
-from tcpecho_trio.server.stats import ConnectionStats, count_lines
+from tcpecho_trio.server.stats import SHORT, ConnectionStats, count_lines
 from tcpecho_trio.server.subscriptions import Events
 from tcpecho_trio.server.traffic import (
     READ_SIZE,
@@ -203,7 +203,7 @@ class Pump:
                     held = False
                     stats.bytes_in += len(data)
                     if telling or stats.messages_in is not None:
-                        messages = count_lines(data)
+                        messages = data.count(b"\n") if len(data) < SHORT else count_lines(data)
                         if stats.messages_in is not None:
                             stats.messages_in += messages
                             if stats.read_sizes is not None:

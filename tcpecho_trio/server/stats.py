@@ -12,8 +12,8 @@ is still held (see :mod:`tcpecho_trio.protocol`). A reply is counted when the so
 whole. A message without a reply (the word of a client that has gone) has none to count.
 
 Bytes are always counted. Messages are counted where somebody looks: a subscriber to messages or to
-counters, or a dialect that reports. To count the LFs of a chunk (:func:`count_lines`) is nothing for
-a short line, and up to a third of all the work for 64 KiB before Python 3.13.
+counters, or a dialect that reports. To count the LFs of a chunk (:func:`count_lines`) is nothing
+for a short line, and up to a third of all the work for 64 KiB before Python 3.13.
 """
 
 from __future__ import annotations

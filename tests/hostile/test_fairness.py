@@ -60,10 +60,23 @@ SPENT = 1.0
 """Seconds of the same in which an end has come, besides those that the clients are given."""
 
 
+ASKED = 30
+"""Questions of the polite client; the slowest of them stands for the slowest hundredth."""
+
+MOST = 5
+"""How many times as long as beside a flood of text anybody may wait beside one of commands."""
+
+
 @pytest.fixture(params=WORDS, ids=[word[0] for word in WORDS])
 def flooded(request: pytest.FixtureRequest, way: str) -> Iterator[Victim]:
     """A server that hundreds of clients flood with a word of its dialect."""
-    dialect, word, greeting = request.param
+    with flooding(way, *request.param) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def flooding(way: str, dialect: str, word: str, greeting: str) -> Iterator[Victim]:
+    """A server that hundreds of clients flood with a word."""
     options = ("--dialect", dialect, "--drain-timeout", "1", "--quiet")
     with (
         attacked(*options, way=way, greeting=greeting) as server,
@@ -86,14 +99,30 @@ def spent_by_children() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def test_a_polite_client_and_a_newcomer_are_answered_beside_them(flooded: Victim) -> None:
-    with flooded.connect() as polite:
+def waits(server: Victim, count: int) -> list[float]:
+    """What a polite client waited for each answer, in seconds of the server's processor time."""
+    found = []
+    with server.connect() as polite:
         polite.settimeout(AT_ONCE)
-        for _ in range(10):
-            before = processor_time(flooded.process.pid)
+        for _ in range(count):
+            before = processor_time(server.process.pid)
             polite.sendall(b"hola\n")
             assert read_exactly(polite, 5) == b"HOLA\n"
-            assert processor_time(flooded.process.pid) - before < WAIT
+            found.append(processor_time(server.process.pid) - before)
+    return found
+
+
+def test_beside_commands_nobody_waits_five_times_as_long_as_beside_text(way: str) -> None:
+    text, *commands = WORDS
+    with flooding(way, *text) as server:
+        slowest = max(waits(server, ASKED))
+    for command in commands:
+        with flooding(way, *command) as server:
+            assert max(waits(server, ASKED)) < MOST * slowest, command[0]
+
+
+def test_a_polite_client_and_a_newcomer_are_answered_beside_them(flooded: Victim) -> None:
+    assert max(waits(flooded, 10)) < WAIT
     # Leaving the block, attacked() asks as a newcomer, and that has to be answered at once, too.
 
 

@@ -59,6 +59,7 @@ MODULES = {
     "connection": Module(
         ("server/connection.py", "server/write_timeout.py", "server/turns.py"),
         (
+            "server/test_turns.py",
             *_CONNECTION,
             "server/test_pump_time.py",
             "server/test_events.py",

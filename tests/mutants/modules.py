@@ -47,8 +47,9 @@ MODULES = {
         ),
     ),
     "pump": Module(
-        ("server/pump.py",),
+        ("server/pump.py", "server/traffic.py", "server/portable.py", "server/sockets.py"),
         (
+            "server/test_traffic.py",
             "server/test_pump_time.py",
             "server/test_bounds.py",
             "server/test_pump.py",

@@ -167,8 +167,6 @@ def run(order: Order) -> Result:
 def _child(order: Order) -> NoReturn:
     try:
         os.setsid()
-        with suppress(OSError):  # a session of its own would have a share of its own (sched(7))
-            Path("/proc/self/autogroup").write_text(str(os.getpriority(os.PRIO_PROCESS, 0)))
         resource.setrlimit(resource.RLIMIT_CPU, (order.seconds, order.seconds + 5))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         nothing = os.open(os.devnull, os.O_RDONLY)

@@ -273,8 +273,8 @@ async def test_whatever_one_client_needs_the_others_of_its_batch_are_served(
             for _ in range(4)
         ]
         monkeypatch.setattr(pump_module, "perf_counter", clock)
-        monkeypatch.setattr(os, "read", read)
-        monkeypatch.setattr(os, "write", write)
+        monkeypatch.setattr(pump_module, "read", read)
+        monkeypatch.setattr(pump_module, "write", write)
         if first == "the end":
             await clients[0].send_eof()
         else:

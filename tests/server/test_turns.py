@@ -16,6 +16,7 @@ from tcpecho_trio.server import turns as turns_module
 from tcpecho_trio.server.connection import REPLY_SIZE, Connection
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.context import ServerContext
+from tcpecho_trio.server.portable import OwnTask
 from tcpecho_trio.server.turns import Turns
 
 
@@ -136,11 +137,9 @@ async def obeyed(
         await type(theirs).send_all(theirs, data)
 
     theirs.send_all = send_all  # type: ignore[method-assign, assignment]
+    events = Events()
     context = ServerContext(
-        Settings(),
-        Lifecycle(),
-        registry,
-        Events(),
+        *(Settings(), Lifecycle(), registry, events, OwnTask(events)),
         turns=turns,  # type: ignore[arg-type]
     )
     info = ConnectionInfo(registry.accept(), "peer:1", "peer:1", "here:1")

@@ -132,6 +132,7 @@ int main(int argc, char **argv) {
         if (!counting && now >= warm) {
             counting = 1;
             counted = now;
+            end = now + (int64_t)(seconds * 1e9); /* also where the warm-up took far too long */
             puts("warm");
             fflush(stdout);
         }

@@ -188,6 +188,7 @@ int main(int argc, char **argv) {
             counting = 1;
             rounds = 0;
             began_counting = now;
+            end = now + (int64_t)(seconds * 1e9); /* also where the warm-up took far too long */
             puts("warm");
             fflush(stdout);
         }

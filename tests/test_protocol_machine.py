@@ -1,5 +1,6 @@
 """Random sequences of data, quiet and eof: the protocol against the naive model."""
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -7,6 +8,9 @@ from tcpecho_trio.dialects import STANDARD, Dialect
 from tcpecho_trio.protocol import Output, Protocol, State
 from tests.support.naive_model import NaiveModel, merged
 from tests.support.protocol_inputs import chunks, dialects, lines_together, openings, words
+
+# It waits for nothing, so it cannot hang; it works, and on a busy machine for long.
+pytestmark = pytest.mark.timeout(3600)
 
 
 class ProtocolAgainstModel(RuleBasedStateMachine):

@@ -51,6 +51,7 @@ def test_a_second_cr_is_data(server: Victim) -> None:
     assert server.ask(b"hola\r\r\n") == b"HOLA\r\r\n"
 
 
+@pytest.mark.timeout(3600)  # so much may take long; each read of it has its own deadline
 def test_a_gibibyte_without_a_line_feed_leaves_memory_flat(server: Victim, way: str) -> None:
     total = 1 << 30 if way == "pump" else 1 << 27
     before = server.peak_memory()

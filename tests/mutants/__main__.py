@@ -23,16 +23,20 @@ SECONDS = 600
 NOTICED = 0.95
 """The share of mutants that has to be noticed, of those that are not equivalent."""
 
-SLOWNESS = 4
-"""How many times as long as without a mistake the tests may take: the machine has others to
-serve, too."""
-
 
 @dataclass
 class Report:
-    """What became of the mutants of one module."""
+    """What became of the mutants of one module.
+
+    Args:
+      total: how many there are.
+      begun: how many have been tried, or are being tried.
+      seconds: that it took.
+    """
 
     total: int
+    begun: int = 0
+    seconds: float = 0.0
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     survivors: list[Mutant] = field(default_factory=list)
 
@@ -46,13 +50,15 @@ class Report:
     def __str__(self) -> str:
         counts = ", ".join(f"{self.verdicts[verdict]} {verdict.value}" for verdict in Verdict)
         tried = self.verdicts.total()
-        return f"{tried} of {self.total} mutants: {counts}; {self.noticed:.1%} noticed"
+        share = f"{self.noticed:.1%} noticed"
+        return f"{tried} of {self.total} mutants: {counts}; {share}; {self.seconds:.0f} s"
 
 
 def main() -> None:
     """Do what the command line asks for; the exit code is 1 if too many mutants survive."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"how long ({SECONDS})")
+    parser.add_argument("--sample", type=int, default=sys.maxsize, help="how many of a module")
     parser.add_argument("--all", action="store_true", help="every mutant, however long it takes")
     parser.add_argument(
         "--module", action="append", choices=MODULES, help="which module; again for more (all)"
@@ -94,7 +100,7 @@ def _try_module(
     options: argparse.Namespace,
 ) -> Report:
     """Try the mutants of a module in random order until the time is over."""
-    tests, known = copies[0].tests_of(module), equivalents.read()
+    known, begun = equivalents.read(), time.monotonic()
     mutants = [
         mutant
         for path in module.files()
@@ -104,18 +110,20 @@ def _try_module(
     mutants = [mutant for mutant in mutants if options.find in f"{mutant.was}\n{mutant.becomes}"]
     chance.shuffle(mutants)
     report = Report(len(mutants))
-    limit = 10 + SLOWNESS * copies[0].baseline(tests)
+    knowledge = copies[0].study(module)
     waiting, idle = iter(mutants), list(copies)
     running: dict[Future[tuple[Verdict, str]], tuple[Mutant, Copy]] = {}
     with ThreadPoolExecutor(len(copies)) as pool:
         while True:
-            while idle and time.monotonic() < deadline:
+            while idle and time.monotonic() < deadline and report.begun < options.sample:
                 mutant = _next_to_try(waiting, known, report)
                 if mutant is None:
                     break
                 copy = idle.pop()
-                running[pool.submit(copy.try_out, mutant, tests, limit)] = mutant, copy
+                report.begun += 1
+                running[pool.submit(copy.try_out, mutant, knowledge)] = mutant, copy
             if not running:
+                report.seconds = time.monotonic() - begun
                 return report
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:

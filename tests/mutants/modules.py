@@ -47,8 +47,9 @@ MODULES = {
         ),
     ),
     "pump": Module(
-        ("server/pump.py",),
+        ("server/pump.py", "server/traffic.py", "server/portable.py", "server/sockets.py"),
         (
+            "server/test_traffic.py",
             "server/test_pump_time.py",
             "server/test_bounds.py",
             "server/test_pump.py",
@@ -59,6 +60,7 @@ MODULES = {
     "connection": Module(
         ("server/connection.py", "server/write_timeout.py", "server/turns.py"),
         (
+            "server/test_turns.py",
             *_CONNECTION,
             "server/test_pump_time.py",
             "server/test_events.py",

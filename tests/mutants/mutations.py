@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
+import functools
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +27,8 @@ class Mutant:
       was: the lines that differ, as they were, without indentation.
       becomes: what they are now.
       diff: for people.
+      lines: the numbers of the lines of the statement in which it is, before the mistake.
+      uses: those of the lines that name what is bound there, if it is a constant or a field.
     """
 
     path: str
@@ -32,11 +37,15 @@ class Mutant:
     was: str
     becomes: str
     diff: str
+    lines: tuple[int, ...] = ()
+    uses: tuple[int, ...] = ()
 
 
 def remove_statement(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
     """A statement that does something is forgotten."""
     doing = m.Expr(value=m.Call() | m.Await()) | m.Assign() | m.AugAssign() | m.Raise()
+    if isinstance(node, cst.SimpleStatementLine) and _is_declaration(node.body[0]):
+        return
     if isinstance(node, cst.SimpleStatementLine) and m.matches(node.body[0], doing):
         yield node.with_changes(body=[cst.Pass()])
 
@@ -140,10 +149,35 @@ def _place(way: tuple[cst.CSTNode, ...]) -> str:
 
 
 def _mutant(path: str, place: str, source: str, code: str) -> Mutant:
-    lines = list(
-        difflib.unified_diff(source.splitlines(), code.splitlines(), path, path, lineterm="", n=2)
-    )
+    before, after = source.splitlines(), code.splitlines()
+    lines = list(difflib.unified_diff(before, after, path, path, lineterm="", n=2))
     changed = lines[2:]  # behind the two lines with the path
     was = "\n".join(line[1:].strip() for line in changed if line.startswith("-"))
     becomes = "\n".join(line[1:].strip() for line in changed if line.startswith("+"))
-    return Mutant(path, place, code, was, becomes, "\n".join(lines))
+    pairs = enumerate(zip(before, after, strict=False), 1)
+    first = next((number for number, (old, new) in pairs if old != new), len(before))
+    statement, bound = _statement_around(source, first)
+    named = re.compile(rf"\b({'|'.join(bound)})\b") if bound else None
+    uses = tuple(n for n, line in enumerate(before, 1) if named is not None and named.search(line))
+    return Mutant(path, place, code, was, becomes, "\n".join(lines), statement, uses)
+
+
+def _statement_around(source: str, line: int) -> tuple[tuple[int, ...], list[str]]:
+    """The lines of the innermost statement at a line, or of its head; and the names it binds."""
+    numbers: tuple[int, ...] = (line,)
+    bound: list[str] = []
+    for node in ast.walk(_parsed(source)):  # outer ones first
+        if isinstance(node, ast.stmt | ast.excepthandler) and node.end_lineno is not None:
+            body = getattr(node, "body", None)
+            end = max(node.lineno, body[0].lineno - 1) if body else node.end_lineno
+            if node.lineno <= line <= end:
+                numbers = tuple(range(node.lineno, end + 1))
+                targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+                bound = [name.id for name in targets if isinstance(name, ast.Name)]
+                bound += [node.name] if isinstance(node, ast.FunctionDef | ast.ClassDef) else []
+    return numbers, bound
+
+
+@functools.lru_cache(maxsize=1)
+def _parsed(source: str) -> ast.Module:
+    return ast.parse(source)

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import enum
+import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from coverage import CoverageData
 
 from tests.mutants.modules import ROOT, Module
 from tests.mutants.mutations import Mutant
+from tests.mutants.runner import Order, Result
 
 COPIED = ("tcpecho_trio", "tests", "benchmarks", "pyproject.toml", "noxfile.py", "README.md")
+
+SLOWNESS = 4
+"""How many times as much of the processor as without a mistake the tests may take."""
 
 
 class Verdict(enum.Enum):
@@ -29,42 +36,99 @@ class Verdict(enum.Enum):
     EQUIVALENT = "equivalent"
 
 
+@dataclass
+class Knowledge:
+    """What is known of a module's tests.
+
+    Args:
+      files: with the tests.
+      durations: seconds that each takes, in the order in which they run.
+      starts_processes: those that do. No coverage shows which lines they run.
+      tests_of_line: by file and line, the tests that run it. Those of a line that runs at the
+        import have the empty name among them.
+      killers: how often which test has noticed a mistake in which file and function.
+    """
+
+    files: list[str]
+    durations: dict[str, float]
+    starts_processes: set[str]
+    tests_of_line: dict[str, dict[int, list[str]]]
+    killers: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+    def tests_for(self, mutant: Mutant) -> list[str]:
+        """Those that can notice it: the ones that did beside it first, then the quickest."""
+        lines = self.tests_of_line.get(mutant.path, {})
+        found = {test for number in mutant.lines for test in lines.get(number, ())}
+        likely = found
+        if "" in found or not found:
+            likely = {test for number in mutant.uses for test in lines.get(number, ())}
+            found = set(self.durations)
+        found |= self.starts_processes
+        return sorted(
+            found & self.durations.keys(),
+            key=lambda test: (
+                -self.killers[mutant.path, mutant.place, test],
+                test not in likely,
+                self.durations[test],
+            ),
+        )
+
+
 class Copy:
     """A copy of the project; the one mutant in it is taken out again after its trial."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, runner: subprocess.Popen[str]) -> None:
         self._root = root
+        self._runner = runner
 
-    def tests_of(self, module: Module) -> list[str]:
-        """Its test files that there are."""
-        names = [f"tests/{name}" for name in module.tests]
-        return [name for name in names if (self._root / name).exists()]
-
-    def baseline(self, tests: Sequence[str]) -> float:
-        """Seconds that the tests take where there is no mistake.
+    def study(self, module: Module) -> Knowledge:
+        """Run the tests where there is no mistake.
 
         Raises:
           SystemExit: they fail, so they could not tell a mutant.
         """
-        begun = time.monotonic()
-        code, output = self._run(tests, None)
-        if code:
-            raise SystemExit(f"without any mutant the tests fail:\n{output}")
-        return time.monotonic() - begun
+        names = [f"tests/{name}" for name in module.tests]
+        files = [name for name in names if (self._root / name).exists()]
+        data = self._root / "coverage.sqlite"
+        data.unlink(missing_ok=True)
+        result = self._run(Order(files, [], 3600, 60.0, str(data)))
+        if result.code != 0:
+            raise SystemExit(f"without any mutant the tests fail:\n{result.output}")
+        measured = CoverageData(str(data))
+        measured.read()
+        return Knowledge(
+            files,
+            result.durations,
+            set(result.starts_processes),
+            {
+                str(path): measured.contexts_by_lineno(str(self._root / path))
+                for path in module.files()
+            },
+        )
 
-    def try_out(self, mutant: Mutant, tests: Sequence[str], limit: float) -> tuple[Verdict, str]:
+    def try_out(self, mutant: Mutant, known: Knowledge) -> tuple[Verdict, str]:
         """Run the tests on a mutant; also say which test failed first."""
+        tests = known.tests_for(mutant)
+        seconds = [known.durations[test] for test in tests]
+        order = Order(
+            [name for name in known.files if any(test.startswith(name) for test in tests)],
+            tests,
+            10 + int(SLOWNESS * sum(seconds)),
+            5 + 2 * max(seconds, default=0),
+        )
         path = self._root / mutant.path
         sound = path.read_text()
         try:
             self._write(path, mutant.code)
-            code, output = self._run(tests, limit)
+            result = self._run(order)
         finally:
             self._write(path, sound)
-        if code is None:
+        if result.code is None:
             return Verdict.TIMEOUT, ""
-        failed = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
-        return (Verdict.KILLED, failed[0] if failed else "") if code else (Verdict.SURVIVED, "")
+        if result.code == 0:
+            return Verdict.SURVIVED, ""
+        known.killers[mutant.path, mutant.place, result.failed] += 1
+        return Verdict.KILLED, result.failed or result.output.strip().rpartition("\n")[2]
 
     def _write(self, path: Path, code: str) -> None:
         path.write_text(code)
@@ -72,40 +136,34 @@ class Copy:
         for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
             compiled.unlink()
 
-    def _run(self, tests: Sequence[str], limit: float | None) -> tuple[int | None, str]:
-        """Pytest's exit code, None if it took too long; and what it said."""
-        command = [sys.executable, "-bb", "-m", "pytest", "-q", "-x", "--tb=no", "--no-header"]
-        command += ["-p", "no:randomly", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
-        with subprocess.Popen(
-            [*command, *tests],
-            cwd=self._root,
-            env={**os.environ, "PYTHONPATH": str(self._root)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            try:
-                output, _ = process.communicate(timeout=limit)
-            except subprocess.TimeoutExpired:
-                return None, ""
-            finally:
-                # The programs that a test had started, too.
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-        return process.returncode, output
+    def _run(self, order: Order) -> Result:
+        ways = self._runner.stdin, self._runner.stdout
+        assert ways[0] is not None
+        assert ways[1] is not None
+        ways[0].write(json.dumps(asdict(order)) + "\n")
+        ways[0].flush()
+        return Result(**json.loads(ways[1].readline()))
 
 
 @contextmanager
 def copy_of_project() -> Iterator[Copy]:
     """A copy in a temporary folder."""
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        root = Path(folder)
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mutants-")))
         for name in COPIED:
             source = ROOT / name
             if source.is_dir():
                 shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
             elif source.exists():
                 shutil.copy(source, root / name)
-        yield Copy(root)
+        runner = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-bb", "-m", "tests.mutants.runner"],
+                cwd=root,
+                env={**os.environ, "PYTHONPATH": str(root)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+        yield Copy(root, runner)  # it ends as its input does

@@ -23,6 +23,7 @@ from tcpecho_trio.proxy_protocol import (
     encode_v2,
 )
 from tcpecho_trio.proxy_protocol.checksum import crc32c
+from tcpecho_trio.proxy_protocol.tlvs import split
 from tcpecho_trio.proxy_protocol.wire import MAX_BLOCK, SIGNATURE
 from tests.support import proxy_captures
 
@@ -231,6 +232,32 @@ def test_every_fault_has_an_example() -> None:
     assert {fault for _, fault in MALFORMED.values()} == set(Fault) - {Fault.CUT}
 
 
+REASONS = {
+    Fault.NOT_PROXY: "it begins like no PROXY header",
+    Fault.CUT: "the connection ended inside it",
+    Fault.BAD_PROTOCOL: "after PROXY comes none of TCP4, TCP6 and UNKNOWN",
+    Fault.NO_CRLF: "no CRLF within 107 bytes",
+    Fault.BARE_LF: "its line ends in LF, not in CRLF",
+    Fault.BAD_LINE: "its line is not two addresses and two ports, one space apart",
+    Fault.BAD_ADDRESS: "an address is not one of its family",
+    Fault.BAD_PORT: "a port is over 65535",
+    Fault.BAD_VERSION: "its version is not 2",
+    Fault.BAD_COMMAND: "its command is neither LOCAL nor PROXY",
+    Fault.BAD_FAMILY: "its address family or transport is not assigned",
+    Fault.TOO_LONG: "it announces more than 4096 bytes",
+    Fault.TOO_SHORT: "its addresses are cut",
+    Fault.TLV_OVERRUN: "a TLV runs over its end",
+    Fault.BAD_TLV: "a TLV's value is not one of its type",
+    Fault.BAD_CHECKSUM: "its checksum is wrong",
+}
+
+
+def test_every_fault_has_words_for_people() -> None:
+    assert list(REASONS) == list(Fault)
+    for fault, words in REASONS.items():
+        assert MalformedHeader(fault, b"GET /\n").reason == f"{words}: GET /\\x0a"
+
+
 def test_the_reason_is_one_escaped_line() -> None:
     with pytest.raises(MalformedHeader) as refused:
         read(b"GET /\x1b[2J\r\n")
@@ -407,6 +434,8 @@ def test_a_header_that_drips_is_looked_at_once() -> None:
     reader._reading = counted(reader._reading)
     for byte in data:
         reader.receive_data(bytes([byte]))
+        if reader.header is None:
+            assert reader.rest == b""
     assert reader.header is not None
     assert woken == 11 + 4 + 2 * 4  # the signature, the fixed part and addresses, the TLVs
 
@@ -428,6 +457,7 @@ def test_what_is_no_pair_of_ip_addresses_is_unknown_or_local(
     source: object, destination: object
 ) -> None:
     assert encode_v1(source, destination) == b"PROXY UNKNOWN\r\n"
+    assert Header.relaying(source, destination) == Header(2, LOCAL, Transport.UNSPEC)
     assert encode_v2(Header.relaying(source, destination)) == proxy_captures.V2_CHECK
 
 
@@ -484,11 +514,46 @@ def test_fields_that_do_not_go_together_are_no_header(fields: tuple[Any, ...]) -
 
 
 @pytest.mark.parametrize(
-    ("kind", "value"), [(256, b""), (-1, b""), (1, bytes(65536)), (TlvType.CRC32C, b"abc")]
+    ("kind", "value", "reason"),
+    [
+        (256, b"", "a TLV does not fit into its type and length"),
+        (-1, b"", "a TLV does not fit into its type and length"),
+        (1, bytes(65536), "a TLV does not fit into its type and length"),
+        (TlvType.CRC32C, b"abc", "a checksum is not of 4 bytes"),
+        (TlvType.UNIQUE_ID, bytes(129), "a unique ID is over 128 bytes"),
+        (TlvType.SSL, bytes(4), "an SSL TLV is too short"),
+        (TlvType.SSL, bytes(6), "a TLV is cut"),
+        (TlvType.SSL, bytes(5) + b"\x21\0\1", "a TLV runs over the end"),
+    ],
 )
-def test_a_tlv_that_could_not_be_written_is_none(kind: int, value: bytes) -> None:
-    with pytest.raises(ValueError, match=r"TLV|checksum"):
+def test_a_tlv_that_could_not_be_written_is_none(kind: int, value: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^{reason}$"):
         Tlv(kind, value)
+
+
+def test_the_longest_tlv_is_one() -> None:
+    longest = Tlv(255, bytes(65535))
+    assert list(split(longest.encoded())) == [(255, bytes(65535))]
+
+
+def test_the_types_are_numbered_as_the_specification_and_the_clouds_do() -> None:
+    assert {kind.name: kind.value for kind in TlvType} == {
+        "ALPN": 0x01,
+        "AUTHORITY": 0x02,
+        "CRC32C": 0x03,
+        "NOOP": 0x04,
+        "UNIQUE_ID": 0x05,
+        "SSL": 0x20,
+        "NETNS": 0x30,
+        "GCP": 0xE0,
+        "AWS": 0xEA,
+        "AZURE": 0xEE,
+    }
+    assert [kind.name for kind in sorted(SslType)] == [
+        *("VERSION", "CN", "CIPHER", "SIG_ALG", "KEY_ALG", "GROUP", "SIG_SCHEME", "CLIENT_CERT")
+    ]
+    assert sorted(SslType) == list(range(0x21, 0x29))
+    assert [SslClient.SSL, SslClient.CERT_CONN, SslClient.CERT_SESS] == [1, 2, 4]
 
 
 # What is told.
@@ -529,6 +594,16 @@ def test_a_tlv_that_could_not_be_written_is_none(kind: int, value: bytes) -> Non
                 "verify": 1,
                 "verified": False,
                 "tlvs": [{"type": "cn", "value": "yo"}],
+            },
+        ),
+        (
+            Tlv(TlvType.SSL, b"\x81\xff\xff\xff\xfe"),
+            {
+                "type": "ssl",
+                "client": ["ssl", "0x80"],
+                "verify": 0xFFFFFFFE,
+                "verified": False,
+                "tlvs": [],
             },
         ),
     ],

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tcpecho_trio.dialects import WIRE_ERRORS
-from tcpecho_trio.proxy_protocol import encode_v1
+from tcpecho_trio.proxy_protocol import Command, Header, Transport, encode_v1, encode_v2
 from tcpecho_trio.server import Registry, Settings
 from tcpecho_trio.server.address_limit import counted_as
 from tcpecho_trio.server.close_reason import CloseReason
@@ -51,7 +51,10 @@ async def test_behind_a_believed_header_the_clients_address_counts() -> None:
             await client.aclose()
 
 
-@pytest.mark.parametrize("unknown", [b"PROXY UNKNOWN\r\n"])
+UNIX = Header(2, Command.PROXY, Transport.UNIX_STREAM, b"/run/client", b"/run/proxy")
+
+
+@pytest.mark.parametrize("unknown", [b"PROXY UNKNOWN\r\n", encode_v2(UNIX)], ids=["v1", "unix"])
 async def test_whom_nobody_knows_is_not_limited(unknown: bytes) -> None:
     settings = Settings(max_connections_per_address=1, proxy_protocol=True)
     async with running_server(settings) as server:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import ssl
 from itertools import count
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -228,6 +230,79 @@ async def test_nobody_is_served_twice_while_another_waits_however_a_slice_ends(
     turns = [order[start : start + 7] for start in range(0, 70, 7)]
     assert len(set(order)) == 7
     assert all(sorted(turn) == sorted(set(order)) for turn in turns)
+
+
+@pytest.mark.parametrize(
+    "first", ["held", "a word", "the end", "would block", "taken in part", "broken"]
+)
+async def test_whatever_one_client_needs_the_others_of_its_batch_are_served(
+    first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a client that is handed back each time would halve everybody's batch."""
+    turn, tricked = 1, False
+    served_in: dict[bytes, int] = {}
+    real_read, real_write = os.read, os.write
+
+    def clock() -> float:  # looked at before the first turn, and after each
+        nonlocal turn
+        turn += 1
+        return 0.0
+
+    def read(fd: int, size: int) -> bytes:
+        nonlocal tricked
+        if first in ("would block", "broken") and not tricked:
+            tricked = True
+            raise BlockingIOError if first == "would block" else ConnectionResetError
+        data = real_read(fd, size)
+        served_in[data] = turn
+        return data
+
+    def write(fd: int, data: bytes) -> int:
+        nonlocal tricked
+        if first == "taken in part" and not tricked:
+            tricked = True
+            return real_write(fd, data[:1])
+        return real_write(fd, data)
+
+    said = {"held": b"DESCO", "a word": b"DESCONEXION\n"}.get(first, b"first\n")
+    pump = Pump(Events())
+    async with trio.open_nursery() as nursery, contextlib.AsyncExitStack() as stack:
+        results: list[object] = []
+        clients = [
+            await stack.enter_async_context(await carried_pair(pump, nursery, results))
+            for _ in range(4)
+        ]
+        monkeypatch.setattr(pump_module, "perf_counter", clock)
+        monkeypatch.setattr(pump_module, "read", read)
+        monkeypatch.setattr(pump_module, "write", write)
+        if first == "the end":
+            await clients[0].send_eof()
+        else:
+            await clients[0].send_all(said)
+        for number, client in enumerate(clients[1:]):
+            await client.send_all(b"other %d\n" % number)
+        nursery.start_soon(pump.run)
+        for number, client in enumerate(clients[1:]):
+            assert await read_exactly(client, 8) == b"OTHER %d\n" % number
+        monkeypatch.undo()
+        nursery.cancel_scope.cancel()
+    pump.close()
+    others = {data: turn for data, turn in served_in.items() if data.startswith(b"other")}
+    assert set(others.values()) == {2}  # all in the first turn, after one look at the clock
+    assert len(others) == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="descriptors cannot be counted")
+def test_a_pump_that_is_closed_holds_no_descriptor() -> None:
+    def descriptors() -> list[Path]:
+        return sorted(Path("/proc/self/fd").iterdir())
+
+    gc.collect()
+    before = descriptors()
+    pump = Pump(Events())
+    assert len(descriptors()) == len(before) + 1
+    pump.close()
+    assert descriptors() == before
 
 
 async def test_messages_moved_by_the_pump_are_told_like_any_others() -> None:

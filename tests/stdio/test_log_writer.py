@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import threading
 from collections.abc import Iterator
 from io import FileIO
+from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
+from trio.testing import MockClock
 
-from tcpecho_trio.stdio.log_writer import MAX_QUEUED, LogWriter
+from tcpecho_trio.stdio.log_writer import FLUSH_TIME, MAX_QUEUED, LogWriter
 
 Ends = tuple[FileIO, FileIO]
 
@@ -90,7 +94,7 @@ async def test_a_stalled_output_drops_lines_and_says_so_once_it_moves(pipe: Ends
             pipe[1].close()
     told = received.decode().splitlines()
     assert told[-1] == f"lost {lines - (len(told) - 1)}"
-    assert len(told) - 1 == MAX_QUEUED // 1024
+    assert len(told) - 1 == 1024  # a mebibyte
 
 
 async def test_a_reader_that_left_costs_lines_and_nothing_else(pipe: Ends) -> None:
@@ -148,8 +152,14 @@ async def test_lines_that_could_not_be_written_are_told_when_it_works_again(
         monkeypatch.setattr(os, "write", real_write)
         outlet.put("three")
         await outlet.flush()
+        monkeypatch.setattr(os, "write", full_disk)
+        outlet.put("four")
+        await outlet.flush()
+        monkeypatch.setattr(os, "write", real_write)
+        outlet.put("five")
+        await outlet.flush()
         nursery.cancel_scope.cancel()
-    assert pipe[0].read(100) == b"three\nlost 2\n"
+    assert pipe[0].read(100) == b"three\nlost 2\nfive\nlost 1\n"
 
 
 class Disk:
@@ -281,3 +291,95 @@ async def test_without_memory_lines_are_lost_and_counted(pipe: Ends) -> None:
         await outlet.flush()
         nursery.cancel_scope.cancel()
     assert pipe[0].read(1000) == b"end\nlost 1\n"
+
+
+def waiting_in(pipe: Ends) -> bytes:
+    """What has been written and not been read."""
+    fcntl.fcntl(pipe[0].fileno(), fcntl.F_SETFL, os.O_NONBLOCK)
+    return pipe[0].read(65536) or b""
+
+
+async def test_the_first_line_is_written_at_once_and_those_in_a_hurry_together(
+    pipe: Ends, mock_clock: MockClock
+) -> None:
+    writer = LogWriter(pipe[1].fileno(), lost)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        for _ in range(3):
+            writer.put("first")
+            await trio.testing.wait_all_tasks_blocked()
+            assert waiting_in(pipe) == b"first\n"
+            writer.put("second")
+            await trio.testing.wait_all_tasks_blocked()
+            writer.put("third")
+            mock_clock.jump(0.019)
+            await trio.testing.wait_all_tasks_blocked()
+            assert waiting_in(pipe) == b""
+            mock_clock.jump(0.002)  # fifty writes a second
+            await trio.testing.wait_all_tasks_blocked()
+            assert waiting_in(pipe) == b"second\nthird\n"
+            mock_clock.jump(0.021)
+        nursery.cancel_scope.cancel()
+
+
+async def test_at_the_end_the_last_lines_leave_without_a_pause(
+    pipe: Ends, mock_clock: MockClock
+) -> None:
+    writer = LogWriter(pipe[1].fileno(), lost)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        writer.put("first")
+        await trio.testing.wait_all_tasks_blocked()
+        writer.put("last")
+        nursery.start_soon(writer.flush)
+        await trio.testing.wait_all_tasks_blocked()  # no time passes
+        assert waiting_in(pipe) == b"first\nlast\n"
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_stalled_output_gets_half_a_second_for_the_last_lines(
+    pipe: Ends, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr("tcpecho_trio.stdio.log_writer.FLUSH_TIME", FLUSH_TIME)
+    writer = LogWriter(pipe[1].fileno(), lost)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        writer.put("x" * 500_000)
+        start = trio.current_time()
+        await writer.flush()
+        assert trio.current_time() - start == pytest.approx(0.5)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_writer_without_lines_sleeps(pipe: Ends) -> None:
+    writer = LogWriter(pipe[1].fileno(), lost)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        writer.put("one")
+        await writer.flush()
+        with trio.fail_after(60):  # one that spins is never blocked
+            await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_disk_that_stalls_does_not_stop_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, written_in = threading.get_ident(), []
+    real_write = os.write
+
+    def write(fd: int, data: bytes | memoryview) -> int:
+        if bytes(data) == b"one\n":
+            written_in.append(threading.get_ident())
+        return real_write(fd, data)
+
+    monkeypatch.setattr(os, "write", write)
+    with (tmp_path / "log").open("wb", buffering=0) as file:
+        writer = LogWriter(file.fileno(), lost)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(writer.run)
+            writer.put("one")
+            await writer.flush()
+            nursery.cancel_scope.cancel()
+    assert len(written_in) == 1
+    assert written_in != [loop]

@@ -155,7 +155,8 @@ class Victim:
         code = self.process.wait(PATIENCE)
         self._reader.join()
         assert self.process.stderr is not None
-        assert self.process.stderr.read() == b""
+        said = self.process.stderr.read()
+        assert said == b"", f"code {code}, and on stderr: {said.decode()}"
         return code
 
     def close(self) -> None:

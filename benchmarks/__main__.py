@@ -17,14 +17,26 @@ import platform
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from benchmarks import clients, measures, report
-from benchmarks.servers import HERE, Running, Server, available, ours
+from benchmarks.servers import (
+    HERE,
+    OURS,
+    Running,
+    Server,
+    available,
+    ours,
+    peers,
+    tls_peers,
+    ways,
+)
 
-OURS = "tcpecho_trio"
+QUICK = ["uvloop Protocol", "asyncio streams", "Go", "Trio tutorial", "--", "journal on"]
+"""What the names of the servers contain that a quick run measures."""
 PLOTTED = ["10×32 B", "100×64 B", "pipelined 10×64 B×100", "bulk 1×64 KiB×4"]
 
 COLUMNS = {
@@ -71,11 +83,14 @@ def rounds_of(
         for name, own in samples.items()
     }
     base = samples[servers[0].name]
+    ratios = {"ratio": leading, "ratio p99": "p99"}
     for name, own in samples.items():
-        pairs = zip(base, own, strict=True)
-        rows[name]["ratio"] = statistics.median(
-            a[leading] / b[leading] if b[leading] else math.inf for a, b in pairs
-        )
+        for ratio, figure in ratios.items():
+            if ratio == "ratio" or (figure in own[0] and figure != leading):
+                rows[name][ratio] = statistics.median(
+                    a[figure] / b[figure] if b[figure] else math.nan
+                    for a, b in zip(base, own, strict=True)
+                )
     return rows
 
 
@@ -110,6 +125,93 @@ def compare_starts(rounds: int) -> None:
             print(report.table(f"start, {figure}", rows, first, [figure]), end="\n\n", flush=True)
 
 
+@dataclass(frozen=True)
+class Suite:
+    """One table: candidates and what is measured of each.
+
+    Args:
+      kind: for the option ``--only``.
+      title: of the table.
+      candidates: the first is the one that the others are compared with.
+      measure: a candidate, for so many seconds.
+      figures: what is shown; the first leads.
+      rounds: how many, if not as many as asked for.
+      descriptors: how many files it needs.
+    """
+
+    kind: str
+    title: str
+    candidates: Callable[[], list[Server]]
+    measure: Callable[[Server, float], dict[str, float]]
+    figures: tuple[str, ...]
+    rounds: int | None = None
+    descriptors: int = 0
+
+
+def talking(
+    kind: str, title: str, load: measures.Load, candidates: Callable[[], list[Server]]
+) -> Suite:
+    """Messages under one load."""
+    return Suite(
+        kind,
+        title,
+        candidates,
+        lambda server, seconds: measures.messages(server, load, seconds),
+        ("cpu_us_per_message", "messages_per_second", "p50", "p99", "max"),
+        descriptors=load.idle + load.connections + 100,
+    )
+
+
+def suites(loads: Sequence[str]) -> Iterator[Suite]:
+    """All tables, in their order."""
+    connecting = ("cpu_us_per_connection", "connections_per_second", "p50", "p99", "max")
+    for name in loads:
+        load = measures.LOADS[name]
+        yield talking("messages", name, load, only_ours if load.idle else peers)
+    yield Suite("connections", "connections", peers, measures.connections, connecting)
+    yield Suite(
+        "alone",
+        "a connection that comes alone",
+        peers,
+        lambda server, _: measures.alone(server),
+        ("cpu_us_per_connection",),
+    )
+    yield Suite(
+        "newcomers", "a newcomer while 500 talk", peers, measures.newcomers, ("p50", "p99", "max")
+    )
+    yield Suite(
+        "memory",
+        "private KiB per idle connection",
+        peers,
+        lambda server, _: {"KiB": measures.idle_memory(server)},
+        ("KiB",),
+        rounds=1,
+    )
+    for name in loads:
+        if name in PLOTTED:
+            yield talking("tls", f"TLS, {name}", measures.LOADS[name], tls_peers)
+    yield Suite("tls", "TLS, full handshakes", tls_peers, measures.connections, connecting)
+    yield Suite(
+        "tls",
+        "TLS, private KiB per idle connection",
+        tls_peers,
+        lambda server, _: {"KiB": measures.idle_memory(server)},
+        ("KiB",),
+        rounds=1,
+    )
+    for name in loads:
+        if name in PLOTTED:
+            yield talking("ways", f"ways to serve, {name}", measures.LOADS[name], ways)
+
+
+def only_ours() -> list[Server]:
+    """Where nobody else is measured."""
+    return peers()[:1]
+
+
+KINDS = ["messages", "connections", "alone", "newcomers", "memory", "tls", "ways"]
+
+
 def main() -> None:
     """Measure what the options ask for, print tables, write JSON and SVG."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -117,9 +219,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="counted time of one load")
     parser.add_argument("--load", action="append", choices=list(measures.LOADS), metavar="NAME")
     parser.add_argument("--server", action="append", metavar="TEXT", help="servers named like this")
-    parser.add_argument(
-        "--only", choices=["messages", "connections", "newcomers", "memory", "narration"]
-    )
+    parser.add_argument("--only", choices=KINDS, action="append", help="again for more (all)")
+    parser.add_argument("--quick", action="store_true", help="two minutes: the chief peers, once")
     parser.add_argument("--pipe", action="store_true", help="only the client in a pipe")
     parser.add_argument("--megabytes", type=int, default=500, help="how much goes through a pipe")
     parser.add_argument("--start", action="store_true", help="only the client's start")
@@ -131,11 +232,12 @@ def main() -> None:
         if options.start:
             compare_starts(2 * options.rounds)  # they are short
         return
+    if options.quick:
+        options.rounds, options.seconds = 1, 0.4
+        options.load = options.load or PLOTTED
+        options.server = options.server or QUICK
+        options.only = options.only or [kind for kind in KINDS if kind != "memory"]
     descriptors = measures.raise_descriptor_limit()
-
-    servers = available(
-        lambda name: not options.server or name == OURS or any(t in name for t in options.server)
-    )
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / "results.json"
     system = (
@@ -145,71 +247,35 @@ def main() -> None:
     if file.exists() and (options.only or options.load):  # a part is measured again
         results = json.loads(file.read_text())["results"]
 
-    def show(title: str, rows: dict[str, dict[str, float]], figures: list[str]) -> None:
-        results[title] = rows
-        print(report.table(title, rows, next(iter(rows)), figures), end="\n\n", flush=True)
+    for suite in suites(options.load or list(measures.LOADS)):
+        if options.only and suite.kind not in options.only:
+            continue
+        if suite.descriptors > descriptors:
+            print(f"{suite.title}: needs more than {descriptors} descriptors (ulimit -n), left out")
+            continue
+        first, *others = suite.candidates()
+        wanted = [
+            server
+            for server in others
+            if not options.server or any(text in server.name for text in options.server)
+        ]
+        rows = rounds_of(
+            suite.title,
+            lambda server, suite=suite: suite.measure(server, options.seconds),  # type: ignore[misc]
+            available([first, *wanted]),
+            suite.rounds or options.rounds,
+            suite.figures[0],
+        )
+        results[suite.title] = rows
+        print(report.table(suite.title, rows, first.name, list(suite.figures)), end="\n\n")
+        sys.stdout.flush()
         saved = {"system": system, "rounds": options.rounds, "results": results}
         file.write_text(json.dumps(saved, ensure_ascii=False, indent=1) + "\n")
 
-    if options.only in (None, "messages"):
-        for name in options.load or measures.LOADS:
-            load = measures.LOADS[name]
-            if load.idle + load.connections + 100 > descriptors:
-                print(f"{name}: needs more than {descriptors} descriptors (ulimit -n), left out\n")
-                continue
-            rows = rounds_of(
-                name,
-                lambda server, load=load: measures.messages(server, load, options.seconds),  # type: ignore[misc]
-                servers if not load.idle else servers[:1],
-                options.rounds,
-                "cpu_us_per_message",
-            )
-            show(name, rows, ["cpu_us_per_message", "messages_per_second", "p50", "p99", "max"])
-    if options.only in (None, "connections"):
-        rows = rounds_of(
-            "connections",
-            lambda server: measures.connections(server, options.seconds),
-            servers,
-            options.rounds,
-            "cpu_us_per_connection",
-        )
-        figures = ["cpu_us_per_connection", "connections_per_second", "p50", "p99", "max"]
-        show("connections", rows, figures)
-    if options.only in (None, "newcomers"):
-        rows = rounds_of(
-            "a newcomer while 500 talk",
-            lambda server: measures.newcomers(server, options.seconds),
-            servers,
-            options.rounds,
-            "p50",
-        )
-        show("a newcomer while 500 talk", rows, ["p50", "p99", "max"])
-    if options.only in (None, "memory"):
-        rows = rounds_of(
-            "private KiB per idle connection",
-            lambda server: {"KiB": measures.idle_memory(server)},
-            servers,
-            1,
-            "KiB",
-        )
-        show("private KiB per idle connection", rows, ["KiB"])
-    if options.only in (None, "narration"):
-        telling = [
-            Server("told on a console", ours(), full=True),
-            Server("--quiet", ours("--quiet"), full=True),
-        ]
-        rows = rounds_of(
-            "narration, 100×64 B",
-            lambda server: measures.messages(server, measures.LOADS["100×64 B"], options.seconds),
-            telling,
-            options.rounds,
-            "messages_per_second",
-        )
-        show("narration, 100×64 B", rows, ["messages_per_second", "cpu_us_per_message"])
-
     if {measure for measure, _ in COLUMNS.values()} <= results.keys():
         (options.out / "table.md").write_text(report.markdown(results, COLUMNS))
-    plotted = {title: results[title] for title in PLOTTED if title in results}
+    titles = [*PLOTTED, *(f"TLS, {name}" for name in PLOTTED)]
+    plotted = {title: results[title] for title in titles if title in results}
     if plotted:
         (options.out / "cpu.svg").write_text(report.plot(plotted, OURS, "cpu_us_per_message"))
     print(f"written to {options.out}")

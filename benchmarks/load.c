@@ -220,9 +220,12 @@ int main(int argc, char **argv) {
     double elapsed = (now - began_counting) / 1e9;
     puts("done");
     qsort(latencies, rounds, sizeof *latencies, by_value);
-    printf("{\"messages\": %zu, \"seconds\": %.6f, \"p50\": %.1f, \"p99\": %.1f, \"max\": %.1f}\n",
-           rounds * message_count, elapsed, rounds ? latencies[rounds / 2] / 1e3 : 0,
-           rounds ? latencies[rounds * 99 / 100] / 1e3 : 0, rounds ? latencies[rounds - 1] / 1e3 : 0);
+    printf("{\"messages\": %zu, \"seconds\": %.6f, ", rounds * message_count, elapsed);
+    if (rounds) /* else there is nothing to be told of */
+        printf("\"p50\": %.1f, \"p99\": %.1f, \"max\": %.1f}\n", latencies[rounds / 2] / 1e3,
+               latencies[rounds * 99 / 100] / 1e3, latencies[rounds - 1] / 1e3);
+    else
+        puts("\"p50\": null, \"p99\": null, \"max\": null}");
     fflush(stdout);
     return 0;
 }

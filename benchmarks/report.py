@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 
 Results = dict[str, dict[str, dict[str, float]]]
@@ -11,13 +12,24 @@ COLOURS = {True: "#0b7285", False: "#adb5bd"}
 
 
 def table(title: str, rows: dict[str, dict[str, float]], first: str, figures: list[str]) -> str:
-    """One measure of all servers, and the first server's ratio to each (first figure)."""
-    lines = [title, f"  {'':30}" + "".join(f"{name:>24}" for name in figures) + f"{'ratio':>10}"]
+    """One measure of all servers, and the first server's ratios to each.
+
+    The ratios are those of the leading figure, and of p99 where that is another one.
+    """
+    ratios = [name for name in ("ratio", "ratio p99") if name in next(iter(rows.values()))]
+    heads = "".join(f"{name:>24}" for name in figures) + "".join(f"{name:>12}" for name in ratios)
+    lines = [title, f"  {'':30}{heads}"]
     for server, row in rows.items():
-        cells = "".join(f"{row[name]:>24,.3f}" for name in figures)
-        lines.append(f"  {server:30}{cells}{row['ratio']:>10.2f}")
+        cells = "".join(f"{number(row[name], ',.3f'):>24}" for name in figures)
+        cells += "".join(f"{number(row[name], '.2f'):>12}" for name in ratios)
+        lines.append(f"  {server:30}{cells}")
     lines.append(f"  (ratio: {first} / the server in that row, median over the rounds)")
     return "\n".join(lines)
+
+
+def number(value: float, how: str) -> str:
+    """A number as it is printed; a dash where there is none."""
+    return "–" if math.isnan(value) else format(value, how)
 
 
 def markdown(measures: Results, columns: dict[str, tuple[str, str]]) -> str:
@@ -31,7 +43,7 @@ def markdown(measures: Results, columns: dict[str, tuple[str, str]]) -> str:
         cells = []
         for measure, figure in columns.values():
             value = measures[measure][server][figure]
-            cells.append(f"{value:,.0f}" if value >= 1000 else f"{value:.2f}")
+            cells.append(number(value, ",.0f" if value >= 1000 else ".2f"))
         lines.append(f"| {server} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -44,8 +56,9 @@ def plot(measures: Results, ours: str, figure: str) -> str:
         parts.append(f'<text x="10" y="{y}" font-weight="bold">{escape(title)}</text>')
         y += 8
         # A bar beyond four times ours is cut, and has an arrow: the others shall be seen.
-        longest = min(4 * rows[ours][figure], max(row[figure] for row in rows.values()))
-        for server, row in sorted(rows.items(), key=lambda item: item[1][figure]):
+        known = {name: row for name, row in rows.items() if not math.isnan(row[figure])}
+        longest = min(4 * rows[ours][figure], max(row[figure] for row in known.values()))
+        for server, row in sorted(known.items(), key=lambda item: item[1][figure]):
             width = 380 * min(1, row[figure] / longest)
             cut = " →" if row[figure] > longest else ""
             y += 18

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
 BUILD = HERE / "build"
 PEERS = HERE / "peers"
+
+OURS = "tcpecho_trio"
 
 # asyncio asks for 256 KiB in each recv(). With glibc's defaults every such buffer is mapped and
 # unmapped again, which makes a small message four times as dear; this keeps it on the heap.
@@ -33,11 +36,17 @@ class Server:
     """Whether it does the work of the exercise, or only upper-cases what it reads."""
     unicode: bool = False
     """Whether a bare one upper-cases more than ASCII."""
+    tls: bool = False
+    """Whether it is talked to over TLS."""
+    first: bytes = b""
+    """What each client sends before everything else: a PROXY header."""
+    path: str = ""
+    """The Unix socket where it listens; empty for a port that it prints."""
 
 
-def ours(*options: str) -> list[str]:
-    """This project's server on a free port, with room for every load."""
-    serve = ["serve", "--host", "127.0.0.1", "--port", "0", "--no-console"]
+def ours(*options: str, where: Sequence[str] = ("--host", "127.0.0.1", "--port", "0")) -> list[str]:
+    """This project's server, on a free port if nothing else is said, with room for every load."""
+    serve = ["serve", *where, "--no-console"]
     serve += ["--max-connections", "1000000"]  # as many as there are descriptors
     return [sys.executable, "-m", "tcpecho_trio", *serve, *options]
 
@@ -47,10 +56,10 @@ def python(script: str, *arguments: str) -> list[str]:
     return [sys.executable, str(PEERS / script), *arguments]
 
 
-def available(wanted: Callable[[str], bool]) -> list[Server]:
-    """Every wanted server that can run here; what has to be compiled is compiled."""
-    servers = [
-        Server("tcpecho_trio", ours("--quiet"), full=True),
+def peers() -> list[Server]:
+    """This server and the others, on plain sockets."""
+    return [
+        Server(OURS, ours("--quiet"), full=True),
         Server("uvloop Protocol", python("protocol.py", "uvloop", "bare")),
         Server("uvloop Protocol, same work", python("protocol.py", "uvloop", "full"), full=True),
         Server("asyncio Protocol", python("protocol.py", "asyncio", "bare"), HEAP),
@@ -64,28 +73,79 @@ def available(wanted: Callable[[str], bool]) -> list[Server]:
         Server("C epoll", [str(BUILD / "epoll")]),
         Server("Go, one processor", [str(BUILD / "go")], {"GOMAXPROCS": "1"}, unicode=True),
     ]
-    servers = [server for server in servers if wanted(server.name)]
-    names = [server.name for server in servers]
-    if "C epoll" in names:
+
+
+def tls_peers() -> list[Server]:
+    """This server and the others, over TLS 1.3 with one certificate (ECDSA, P-256)."""
+    certificate, key = map(str, certificate_and_key())
+    files = {"TLS_CERT": certificate, "TLS_KEY": key}
+    options = ("--quiet", "--tls-cert", certificate, "--tls-key", key)
+    servers = [
+        Server(OURS, ours(*options), full=True),
+        Server("uvloop Protocol", python("protocol.py", "uvloop", "bare"), files),
+        Server("asyncio Protocol", python("protocol.py", "asyncio", "bare"), files | HEAP),
+        Server("Go, one processor", [str(BUILD / "go")], files | {"GOMAXPROCS": "1"}, unicode=True),
+        Server(f"{OURS} --portable", ours(*options, "--portable"), full=True),
+    ]
+    return [replace(server, tls=True) for server in servers]
+
+
+def ways() -> list[Server]:
+    """This server as it can be told to be; the last is what the portable one is compared with."""
+    path = str(Path(tempfile.mkdtemp(prefix="bench-"), "socket"))
+    proxy = b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 5000\r\n"
+    return [
+        Server(OURS, ours("--quiet"), full=True),
+        Server("--dialect inspect", ours("--quiet", "--dialect", "inspect"), full=True),
+        Server(
+            "--proxy-protocol required",
+            ours("--quiet", "--proxy-protocol", "required"),
+            full=True,
+            first=proxy,
+        ),
+        Server("--unix", ours("--quiet", where=("--unix", path)), full=True, path=path),
+        Server("the journal on", ours(), full=True),
+        Server("the journal on, JSON", ours("--log-format", "json"), full=True),
+        Server("--portable", ours("--quiet", "--portable"), full=True),
+        Server("Trio tutorial", python("tutorial.py")),
+    ]
+
+
+def available(servers: Sequence[Server]) -> list[Server]:
+    """Those that can run here; what has to be compiled is compiled."""
+    commands = [server.command for server in servers]
+    if [str(BUILD / "epoll")] in commands:
         compile_c(PEERS / "epoll.c", "epoll")
-    if "Go, one processor" in names:
-        if shutil.which("go"):
-            BUILD.mkdir(exist_ok=True)
-            go = ["go", "build", "-o", str(BUILD / "go"), str(PEERS / "echo.go")]
-            subprocess.run(go, check=True)
-        else:
-            servers.pop()
-    return servers
+    if [str(BUILD / "go")] not in commands:
+        return list(servers)
+    if not shutil.which("go"):
+        return [server for server in servers if server.command != [str(BUILD / "go")]]
+    BUILD.mkdir(exist_ok=True)
+    go = ["go", "build", "-o", str(BUILD / "go"), str(PEERS / "echo.go")]
+    subprocess.run(go, check=True)
+    return list(servers)
 
 
-def compile_c(source: Path, name: str) -> str:
+def certificate_and_key() -> tuple[Path, Path]:
+    """A certificate for localhost that signs itself, and its key."""
+    BUILD.mkdir(exist_ok=True)
+    certificate, key = BUILD / "certificate.pem", BUILD / "key.pem"
+    if not certificate.exists():
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650"]
+        files = ["-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost"]
+        subprocess.run(["openssl", "req", "-x509", *curve, *files], check=True, capture_output=True)
+    return certificate, key
+
+
+def compile_c(source: Path, name: str, *options: str) -> str:
     """Compile a C program; return its path."""
     BUILD.mkdir(exist_ok=True)
     program = BUILD / name
     # Put in its place whole: another run may be using it, or compiling it, too.
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         built = Path(folder, name)
-        subprocess.run(["cc", "-O2", "-o", str(built), str(source)], check=True)
+        command = ["cc", "-O2", "-o", str(built), str(source), *options]
+        subprocess.run(command, check=True)
         built.replace(program)
     return str(program)
 
@@ -102,8 +162,10 @@ class Running:
             env={**os.environ, **server.environment},
         )
         assert self.process.stdout is not None
-        words = self.process.stdout.readline().replace(":", " ").split()
-        self.port = next(int(word) for word in words if word.isdigit())
+        # Ours says where it listens, in its own words; the others say their port.
+        found = re.search(r"(?:^|127\.0\.0\.1:)(\d+)", self.process.stdout.readline())
+        self.port = int(found[1]) if found else 0
+        self.where = server.path or str(self.port)
 
     def __enter__(self) -> Running:
         return self

@@ -37,7 +37,7 @@ from tcpecho_trio.server.fault_stage import FaultStage
 from tcpecho_trio.server.faults import FaultSampler
 from tcpecho_trio.server.peer import Peer
 from tcpecho_trio.server.proxy_stage import ProxyHeaderStage
-from tcpecho_trio.server.tls import NO_ROOM, Tls
+from tcpecho_trio.server.tls import NO_ROOM, Handshakes, Tls
 from tcpecho_trio.server.tls_stage import TlsStage
 
 REFUSAL_TIME = 1.0
@@ -71,6 +71,7 @@ class Admission:
         self._context = context
         settings = context.settings
         self._faults = FaultSampler(settings.faults, settings.fault_seed)
+        self._handshakes = Handshakes()
 
     def handler(
         self,
@@ -119,7 +120,7 @@ class Admission:
             most = settings.max_connections_per_address
             stages.append(AddressLimit(self._context.registry, most, reply))
         if endpoint.tls is not None:
-            stages.append(TlsStage(endpoint.tls, settings.write_period))
+            stages.append(TlsStage(endpoint.tls, settings.write_period, self._handshakes))
         if settings.faults:
             stages.append(FaultStage(self._context.events, settings.write_period))
         return tuple(stages)

@@ -21,6 +21,14 @@ HANDSHAKE_TIME = 10.0
 """Seconds for the whole handshake: two round trips, but no time for a person who looks for a smart
 card. nginx gives 60, haproxy recommends 10."""
 
+MOST_HANDSHAKES = 500
+"""Handshakes under way at a time. OpenSSL takes some 62 KiB for each, so all of them take 31 MiB.
+Each also takes about a millisecond of the processor: more at a time would only make all slower."""
+
+HURRIED_TIME = 1.0
+"""Seconds for a handshake while others wait for its place: some round trips to the other end of
+the world, if nothing is lost."""
+
 NO_ROOM = bytes([21, 3, 3, 0, 2, 2, 80])
 """A fatal alert, internal_error (RFC 8446 §5.1, §6.2): what a client is told with which we do not
 even shake hands. It is sent in the clear, as anything is before the ServerHello."""
@@ -94,6 +102,47 @@ class HandshakeFailed(Exception):
         super().__init__(reason)
 
 
+class Handshakes:
+    """Bounds how many handshakes are under way at a time, and so the memory that they take.
+
+    Clients beyond that wait in the order of arrival; they have said hello, and cost little more
+    than a silent connection. While somebody waits, nobody may take longer than
+    :data:`HURRIED_TIME`: clients that only begin handshakes cannot keep the others out.
+
+    Args:
+      most: how many.
+    """
+
+    def __init__(self, most: int = MOST_HANDSHAKES) -> None:
+        self._most = most
+        self._places = 0  # taken, or just passed on
+        self._began: dict[trio.CancelScope, float] = {}
+        self._queue = trio.lowlevel.ParkingLot()
+
+    async def enter(self, scope: trio.CancelScope) -> None:
+        """Wait for a place. A checkpoint only where there is none.
+
+        Args:
+          scope: bounds the handshake; its deadline may be moved up.
+        """
+        if self._places >= self._most:
+            if not self._queue:  # else everybody has been told already
+                for other, began in self._began.items():
+                    other.deadline = min(other.deadline, began + HURRIED_TIME)
+            await self._queue.park()  # whoever leaves passes its place on
+        else:
+            self._places += 1
+        self._began[scope] = trio.current_time()
+        if self._queue:
+            scope.deadline = min(scope.deadline, self._began[scope] + HURRIED_TIME)
+
+    def leave(self, scope: trio.CancelScope) -> None:
+        """A handshake is over, however it ended."""
+        del self._began[scope]
+        if not self._queue.unpark():
+            self._places -= 1
+
+
 class TlsStream(stream.TlsStream):
     """A client's connection over TLS.
 
@@ -113,16 +162,25 @@ class TlsStream(stream.TlsStream):
         super().__init__(below, tls.context, server_side=True, send=send)
         self._name: str | None = None
 
-    async def shake_hands(self) -> bool:
+    async def shake_hands(self, handshakes: Handshakes) -> bool:
         """Agree on keys within the time; False if the client left without a word (a probe).
+
+        Args:
+          handshakes: bounds how many are under way.
 
         Raises:
           HandshakeFailed: no agreement, or not in time.
           WriteTimeout: the client does not read what we say.
         """
         with trio.move_on_after(HANDSHAKE_TIME) as waiting:
+            began = waiting.deadline - HANDSHAKE_TIME
             try:
-                await self.do_handshake()
+                await self.receive_opening()
+                await handshakes.enter(waiting)
+                try:
+                    await self.do_handshake()
+                finally:
+                    handshakes.leave(waiting)
             except trio.BrokenResourceError as error:
                 if not self.opening:
                     return False
@@ -130,7 +188,8 @@ class TlsStream(stream.TlsStream):
                 reason = getattr(cause, "reason", None) or getattr(cause, "strerror", None)
                 raise HandshakeFailed(str(reason or cause or error), told=True) from error
         if waiting.cancelled_caught:
-            raise HandshakeFailed(f"no handshake within {HANDSHAKE_TIME:g} s", told=False)
+            seconds = waiting.deadline - began
+            raise HandshakeFailed(f"no handshake within {seconds:g} s", told=False)
         self._name = server_name(bytes(self.opening))
         self.opening.clear()
         return True

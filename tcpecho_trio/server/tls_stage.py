@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from tcpecho_trio.server.accepted import AcceptedConnection, Outcome, Rejection
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.events import ConnectionProbed, TlsHandshakeFailed
-from tcpecho_trio.server.tls import HandshakeFailed, Tls, TlsStream
+from tcpecho_trio.server.tls import HandshakeFailed, Handshakes, Tls, TlsStream
 from tcpecho_trio.server.write_timeout import WriteTimeout
 
 
@@ -18,16 +18,18 @@ class TlsStage:
     Args:
       tls: the context to shake hands with, which may be loaded anew meanwhile.
       write_period: seconds in which a client has to take some of what is sent to it.
+      handshakes: bounds how many there are at a time.
     """
 
     tls: Tls
     write_period: float
+    handshakes: Handshakes
 
     async def __call__(self, accepted: AcceptedConnection) -> Outcome:
         """Shake hands."""
         stream = TlsStream(accepted.socket, self.tls, self.write_period)
         try:
-            if not await stream.shake_hands():
+            if not await stream.shake_hands(self.handshakes):
                 return Rejection(CloseReason.PROBE, ConnectionProbed(accepted.info))
         except (HandshakeFailed, WriteTimeout) as error:
             event = TlsHandshakeFailed(accepted.info, str(error))

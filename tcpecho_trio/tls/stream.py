@@ -33,6 +33,10 @@ from tcpecho_trio.tls.client_hello import MAX_OPENING
 PIECE = 16384
 """Bytes moved at a time: what a TLS record holds at most (RFC 8446 §5.1)."""
 
+OPENING_PIECE = 2048
+"""Bytes of a ClientHello that are received at first: mostly all of it. A client may have to wait
+with them until others have shaken hands."""
+
 MAX_UNSENT = 4096
 """Bytes that OpenSSL may want to send while we only receive: about 150 answers to KeyUpdates
 (RFC 8446 §4.6.3). BoringSSL allows 32 in a row (kMaxKeyUpdates); nobody honest sends so many."""
@@ -89,10 +93,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
           trio.BrokenResourceError: no agreement; its cause says why.
         """
         try:
-            # The client speaks first. For a client that has not spoken OpenSSL would already
-            # take 33 KiB.
-            if self.ssl_object.server_side:
-                self.opening += await self._take_in()
+            if self.ssl_object.server_side and not self.opening:
+                await self.receive_opening()
             answered = False
             while True:
                 try:
@@ -114,6 +116,16 @@ class TlsStream(trio.abc.HalfCloseableStream):
         if is_end(failure):  # of which OpenSSL tells nothing but its line number
             raise trio.BrokenResourceError("EOF in the handshake")
         raise trio.BrokenResourceError(str(failure)) from failure
+
+    async def receive_opening(self) -> None:
+        """Receive the beginning of the client's ClientHello, or its end; a server's first step.
+
+        OpenSSL takes 33 KiB for a handshake, whether the client has spoken or not.
+
+        Raises:
+          trio.BrokenResourceError: the connection broke.
+        """
+        self.opening += await self._take_in(OPENING_PIECE)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """Receive; an end without close_notify is an end, as it is without TLS.
@@ -236,9 +248,9 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 await self._flush()  # an alert, no_renegotiation
             raise trio.BrokenResourceError("no renegotiation")
 
-    async def _take_in(self) -> bytes | bytearray:
+    async def _take_in(self, most: int = PIECE) -> bytes | bytearray:
         """Let OpenSSL have what comes next, and return it. Cancelling it loses nothing."""
-        received = await self.below.receive_some(PIECE)
+        received = await self.below.receive_some(most)
         if received:
             self.incoming.write(received)
         else:

@@ -95,6 +95,19 @@ def test_connections_that_say_nothing_take_little_memory(lab: Lab) -> None:
             )  # 18 KiB measured; 53 with a handshake
 
 
+def test_handshakes_that_nobody_finishes_take_bounded_memory_and_keep_nobody_out(lab: Lab) -> None:
+    with attacked("--host", "127.0.0.1", *lab.server) as server:
+        server.encrypt(lab.context)
+        server.check()
+        before, greeting = server.memory(), hello(b"localhost")
+        with contextlib.ExitStack() as held:
+            for _ in range(1500):
+                held.enter_context(raw(server)).sendall(greeting)
+            server.check()  # in its turn
+            # 500 handshakes of 62 KiB, and 1000 that wait. Without a bound it would be 91 MiB.
+            assert server.memory() - before < 500 * 66 * 1024 + 1000 * 28 * 1024
+
+
 def test_a_client_that_comes_back_resumes_its_session(server: Victim, lab: Lab) -> None:
     with server.connect() as first:
         assert isinstance(first, ssl.SSLSocket)

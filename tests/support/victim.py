@@ -52,7 +52,7 @@ class Victim:
         self._context: ssl.SSLContext | None = None
         self.process = subprocess.Popen(
             [
-                *_short_of(SHORTAGE, program),
+                *short_of(SHORTAGE, program),
                 "serve",
                 "--port",
                 "0",
@@ -180,7 +180,7 @@ class Victim:
         return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) * 1024
 
 
-def _short_of(shortage: str, program: Sequence[str]) -> list[str]:
+def short_of(shortage: str, program: Sequence[str]) -> list[str]:
     """The program, in surroundings that give it less."""
     return ["bash", "-c", f'{shortage}; exec "$@"', "bash", *program] if shortage else [*program]
 

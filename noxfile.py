@@ -64,7 +64,7 @@ SHORTAGES = {
     "processes": (
         "export TCPECHO_SERVE_HOST=127.0.0.1; ulimit -u 1; [ $UID != 0 ] || set -- setpriv"
         " --reuid=$((100000 + $$)) --clear-groups --inh-caps=+dac_override"
-        ' --ambient-caps=+dac_override "$@"'
+        ' --ambient-caps=+dac_override --securebits=+no_setuid_fixup "$@"'
     ),
     # The server begins with some 46 000; each client may cost 320.
     "memory": "export TCPECHO_SERVE_HOST=127.0.0.1; ulimit -v 140000",

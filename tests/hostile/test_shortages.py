@@ -24,7 +24,7 @@ none can be started, as when the system has no more of them."""
 
 NO_PROCESSES = (
     "ulimit -u 1; [ $UID != 0 ] || set -- setpriv --reuid=$((100000 + $$)) --clear-groups"
-    ' --inh-caps=+dac_override --ambient-caps=+dac_override "$@"'
+    ' --inh-caps=+dac_override --ambient-caps=+dac_override --securebits=+no_setuid_fixup "$@"'
 )
 """No process and no thread can be started (RLIMIT_NPROC, getrlimit(2)). The limit does not bind
 root, who therefore becomes another user, whom nobody else is, and who may still read the code."""

@@ -68,6 +68,7 @@ class Victim:
             cwd=ROOT,
         )
         self.lines: list[bytes] = []
+        self._ended = False
         self._told = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -84,6 +85,9 @@ class Victim:
             with self._told:
                 self.lines.append(line)
                 self._told.notify_all()
+        with self._told:
+            self._ended = True  # nothing more will be told
+            self._told.notify_all()
 
     def events(self, name: str | None = None) -> list[Event]:
         """What the journal has told so far."""
@@ -97,9 +101,10 @@ class Victim:
 
             def is_told() -> bool:
                 found[:] = [event for event in self.events(name) if wanted(event)]
-                return bool(found)
+                return bool(found) or self._ended
 
-            assert self._told.wait_for(is_told, PATIENCE), f"no {name}: {self.lines[-5:]}"
+            self._told.wait_for(is_told, PATIENCE)
+            assert found, f"no {name}: {self.lines[-5:]}"
             return found[0]
 
     def wait_for_end(self, client: socket.socket) -> str:

@@ -27,8 +27,8 @@ __version__ = "0.2.0.dev0"
 PUBLIC = {
     "client": ("Client", "ClientTls", "open_client"),
     "server": (
-        *("DrainReason", "Events", "Journal", "Lifecycle", "Phase", "Registry"),
-        *("RemoteShutdown", "Settings", "serve"),
+        *("DrainReason", "Endpoint", "Events", "Fault", "Journal", "Lifecycle", "Phase"),
+        *("Registry", "RemoteShutdown", "Settings", "Tls", "TlsFiles", "serve"),
     ),
     "protocol": ("Foreign", "Protocol", "Request", "State"),
     "dialects": ("DIALECTS", "Action", "Command", "Dialect"),

@@ -44,6 +44,10 @@ OPENSSL = re.compile(r"\[[^]]*\] (.*?)(?: \(_ssl\.c:\d+\))?")
 """What an SSLError says: its names for the library and the reason, words, a line of CPython's."""
 
 
+ERRNO = re.compile(r"\[Errno (\d+)\] [^:]*")
+"""What an OSError says first: its number, and the system's words for it."""
+
+
 class TcpEchoError(Exception):
     """Anything that went wrong and is not a bug of ours."""
 
@@ -68,6 +72,8 @@ class TcpEchoError(Exception):
         """A line with the details in its braces; by default the one of the texts."""
         line = line or str(getattr(texts, self.message))
         details = {name: _printable(value, texts) for name, value in self.details.items()}
+        if isinstance(reason := details.get("reason"), str):
+            details["reason"] = in_words(reason, texts)
         return line.format(program=program, **details)
 
 
@@ -141,6 +147,8 @@ class CannotConnect(TcpEchoError):
         message = "cannot_connect"
         cause = error.__cause__
         attempts = cause.exceptions if isinstance(cause, ExceptionGroup) else (cause or error,)
+        if isinstance(error, OSError) and error.errno is None:  # Trio's: no attempt succeeded
+            error = next((one for one in attempts if isinstance(one, OSError)), error)
         if isinstance(error, (socket.gaierror, UnicodeError)):
             message = "unknown_host"
         elif all(isinstance(attempt, ConnectionRefusedError) for attempt in attempts):
@@ -220,8 +228,19 @@ def system_words(error: OSError, texts: Texts) -> str:
     """What the system says has gone wrong, without the numbers around it."""
     number = error.errno or 0
     if number <= 0:  # getaddrinfo(3) counts downwards; others have no number at all
-        return str(error).lower()
+        return in_words(str(error), texts).lower()
     return texts.system_errors.get(number) or os.strerror(number).lower()
+
+
+def in_words(said: str, texts: Texts) -> str:
+    """What an exception says (``[Errno 24] …``, OpenSSL's words), in the language of the texts."""
+    said = ERRNO.sub(lambda found: system_words(OSError(int(found[1]), ""), texts), said)
+    said = said.removesuffix(".")  # the line that it stands in has its own
+    plain = said.lower().replace("_", " ")
+    for begin, words in texts.tls_errors.items():
+        if plain.startswith(begin):
+            return words + said[len(begin) :]
+    return said
 
 
 def _printable(value: object, texts: Texts) -> int | float | str:

@@ -75,6 +75,15 @@ class Client:
         """The dialect whose greeting the server has sent; it may not be the client's."""
         return self._opening.greeted
 
+    @property
+    def leaving_word(self) -> str | None:
+        """The gentlest word by which to leave; None where there is none.
+
+        It is one of the dialect in which the server has greeted. A word of the client's own may
+        mean something else there: ``DESCONEXION`` ends the whole server in ``admin``.
+        """
+        return next(iter((self.greeted_by or self.dialect).leaving_words), None)
+
     async def ask(self, text: str) -> str:
         """Send one message, return its reply without the line's end.
 
@@ -159,7 +168,7 @@ class Client:
                 return reply
 
     async def leave(self, word: str | None = None) -> str:
-        """Send a leaving word (by default the dialect's gentlest), return the farewell.
+        """Send a leaving word (by default :attr:`leaving_word`), return the farewell.
 
         Waits for the server to close, at most :data:`LEAVE_TIME` seconds.
 
@@ -167,7 +176,7 @@ class Client:
           ConnectionLost: the connection broke, before or after the word.
         """
         if word is None:
-            word = next(iter(self.dialect.leaving_words), None)
+            word = self.leaving_word
         if word is None:
             await self.end_input()
         else:
@@ -356,8 +365,10 @@ class Client:
         if isinstance(error, trio.ClosedResourceError):
             return ClientClosed("client_closed")
         cause = error.__cause__
-        said = getattr(cause, "reason", None) or getattr(cause, "strerror", None)  # OpenSSL's first
-        reason = str(said or error).lower()
-        if "certificate_required" in reason:  # what TLS 1.3 says only after the handshake
+        said = getattr(cause, "reason", None)  # OpenSSL's, whose numbers mean nothing to errno(3)
+        reason: object = str(said or error).lower()
+        if said is None and isinstance(cause, OSError):
+            reason = cause
+        elif "certificate_required" in str(reason):  # what TLS 1.3 says only after the handshake
             return ConnectionLost("tls_failed", address=self.address, reason=reason)
         return ConnectionLost("connection_broke", address=self.address, reason=reason)

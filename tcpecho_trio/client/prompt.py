@@ -83,11 +83,10 @@ class Conversation:
 
     async def _talk(self) -> None:
         while True:
-            line = await self._ask_for_line()
+            typed = await self._ask_for_line()
+            line = self._client.leaving_word if typed is None else typed
             if line is None:
-                line = next(iter(self._client.dialect.leaving_words), None)
-                if line is None:
-                    return
+                return
             try:
                 self._client.check(line)
             except MessageRefused as error:  # told here, and nothing sent
@@ -95,7 +94,7 @@ class Conversation:
                 self._tell(self._texts.error.format(message=reason))
                 continue
             command = self._client.command_in(line)
-            self._leaving = command is not None and command.leaves
+            self._leaving = typed is None or (command is not None and command.leaves)
             self._answered = trio.Event()
             self._asked = True
             if self._leaving:

@@ -261,7 +261,7 @@ class RawClient(Client):
             self._take_greeting(data.decode("utf-8", "replace"))
 
     async def leave(self, word: str | None = None) -> str:
-        """Send the leaving word alone (by default the dialect's gentlest), return the farewell.
+        """Send the leaving word alone (by default :attr:`leaving_word`), return the farewell.
 
         A reply that is still due is waited for first, then the server's end; each for at most
         :data:`~tcpecho_trio.client.LEAVE_TIME` seconds. Without a word in the dialect it
@@ -271,7 +271,7 @@ class RawClient(Client):
           ConnectionLost: the connection broke.
         """
         if word is None:
-            word = next(iter(self.dialect.leaving_words), None)
+            word = self.leaving_word
         self._on_waiting = None  # nobody waits for anything any more
         async with self._turn:
             # A server that has said nothing has not accepted us, and will not while we wait.

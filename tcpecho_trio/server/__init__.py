@@ -24,6 +24,7 @@ from tcpecho_trio.errors import CannotListen
 from tcpecho_trio.nurseries import open_nursery
 from tcpecho_trio.server.admission import Admission
 from tcpecho_trio.server.context import ServerContext
+from tcpecho_trio.server.endpoints import Endpoint
 from tcpecho_trio.server.events import (
     DrainAborted,
     DrainReason,
@@ -32,6 +33,7 @@ from tcpecho_trio.server.events import (
     ServerStopped,
     ShutdownDelayed,
 )
+from tcpecho_trio.server.faults import Fault
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle, Phase
 from tcpecho_trio.server.listeners import Listeners
@@ -40,17 +42,21 @@ from tcpecho_trio.server.pump import Pump, pump_exists
 from tcpecho_trio.server.registry import Registry
 from tcpecho_trio.server.settings import RemoteShutdown, Settings
 from tcpecho_trio.server.subscriptions import Events
-from tcpecho_trio.server.tls import Tls
+from tcpecho_trio.server.tls import Tls, TlsFiles
 
 __all__ = [
     "DrainReason",
+    "Endpoint",
     "Events",
+    "Fault",
     "Journal",
     "Lifecycle",
     "Phase",
     "Registry",
     "RemoteShutdown",
     "Settings",
+    "Tls",
+    "TlsFiles",
     "serve",
 ]
 

@@ -16,6 +16,7 @@ Most servers have none of them, and their clients pay nothing for it.
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
@@ -35,6 +36,7 @@ from tcpecho_trio.server.endpoints import Endpoint
 from tcpecho_trio.server.events import ConnectionCrashed, ConnectionProbed, ConnectionRefused
 from tcpecho_trio.server.fault_stage import FaultStage
 from tcpecho_trio.server.faults import FaultSampler
+from tcpecho_trio.server.memory import REFUSALS, room_for_clients
 from tcpecho_trio.server.peer import Peer
 from tcpecho_trio.server.proxy_stage import ProxyHeaderStage
 from tcpecho_trio.server.tls import NO_ROOM, Handshakes, Tls
@@ -72,6 +74,8 @@ class Admission:
         settings = context.settings
         self._faults = FaultSampler(settings.faults, settings.fault_seed)
         self._handshakes = Handshakes()
+        self._most: int | None = None  # clients at a time; decided as the first one comes
+        self._refusals = sys.maxsize
 
     def handler(
         self,
@@ -141,9 +145,19 @@ class Admission:
             reset_on_close(stream)
             return _nobody()
         registry, settings = self._context.registry, self._context.settings
-        full = registry.places >= settings.max_connections
+        if self._most is None:  # what listening itself needs is in use by now
+            room = room_for_clients()
+            self._most = min(settings.max_connections, room)
+            self._refusals = REFUSALS if room < settings.max_connections else sys.maxsize
+        full = registry.places >= self._most
         number = registry.accept()
         try:
+            if full and registry.places > self._most + self._refusals:
+                info = ConnectionInfo(number, peer.name, peer.name, endpoint.name)
+                reset_on_close(stream)
+                registry.close(number, CloseReason.FULL)
+                self._context.events.publish(ConnectionRefused(info, CloseReason.FULL))
+                return _nobody()
             if not (stages or full):  # most servers, and nearly all of their connections
                 info = ConnectionInfo(number, peer.name, peer.name, endpoint.name)
                 return self._conversation(endpoint, stream, stream, info, peer.local).run()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from tcpecho_trio.errors import in_words
 from tcpecho_trio.texts import Texts
 
 Put = Callable[[str], None]
@@ -24,6 +25,8 @@ def console_renderer(put: Put, texts: Texts) -> Renderer:
 
     def render(name: str, fields: dict[str, Any]) -> None:
         said = dict(fields)
+        if "error" in fields:
+            said["error"] = in_words(fields["error"], texts)
         match name:
             case "closed":
                 said["reason"] = getattr(texts, f"closed_{fields['reason']}")

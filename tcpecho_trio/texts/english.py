@@ -196,6 +196,7 @@ ENGLISH = Texts(
         " or equal to a command (--framing raw): shorten it."
     ),
     system_errors={},  # the system's own words are English
+    tls_errors={},  # and so are OpenSSL's
     cli_about=(
         "A TCP server that answers in UPPER CASE and closes on DESCONEXION, and its client.\n\n"
         "Every option is read from the environment too: TCPECHO_SERVE_PORT, TCPECHO_CLIENT_HOST..."

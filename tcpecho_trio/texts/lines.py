@@ -170,6 +170,9 @@ class Texts:
     # What the system says, by its number (errno(3)); what is not here is said in its own words.
     system_errors: Mapping[int, str]
 
+    # What OpenSSL says, by the words that it begins with; what is not here is said in its own.
+    tls_errors: Mapping[str, str]
+
     # The command line.
     cli_about: str
     cli_about_serve: str

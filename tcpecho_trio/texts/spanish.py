@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tcpecho_trio.texts.lines import Texts
-from tcpecho_trio.texts.spanish_system_errors import SYSTEM_ERRORS
+from tcpecho_trio.texts.spanish_system_errors import SYSTEM_ERRORS, TLS_ERRORS
 
 SPANISH = Texts(
     listening="Servidor TCP activo en {listener} y esperando conexiones...",
@@ -198,6 +198,7 @@ SPANISH = Texts(
         " o igual a una orden (--framing raw): acórtalo."
     ),
     system_errors=SYSTEM_ERRORS,
+    tls_errors=TLS_ERRORS,
     cli_about=(
         "Servidor TCP que responde en MAYÚSCULAS y cierra con DESCONEXION, y su cliente.\n\n"
         "Cada opción también se lee del entorno: TCPECHO_SERVE_PORT, TCPECHO_CLIENT_HOST..."

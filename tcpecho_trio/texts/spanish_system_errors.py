@@ -1,4 +1,4 @@
-"""What the system says when something fails, in Spanish: errno(3), the numbers that users meet."""
+"""What the system and OpenSSL say when something fails, in Spanish: what users meet."""
 
 from __future__ import annotations
 
@@ -48,5 +48,37 @@ SYSTEM_ERRORS: Mapping[int, str] = MappingProxyType(
         errno.EHOSTDOWN: "la máquina está apagada",
         errno.EHOSTUNREACH: "no hay ruta a esa máquina",
         errno.EDQUOT: "se agotó la cuota de disco",
+    }
+)
+
+TLS_ERRORS: Mapping[str, str] = MappingProxyType(
+    {  # how OpenSSL's words begin, in small letters and with blanks
+        "certificate has expired": "ha caducado",
+        "certificate is not yet valid": "todavía no vale",
+        "certificate revoked": "está revocado",
+        "hostname mismatch, certificate is not valid for": "no vale para",
+        "ip address mismatch, certificate is not valid for": "no vale para",
+        "self-signed certificate in certificate chain": "no lo firma ninguna CA conocida",
+        "self-signed certificate": "lo firma él mismo",
+        "unable to get issuer certificate": "no lo firma ninguna CA conocida",
+        "unable to get local issuer certificate": "no lo firma ninguna CA conocida",
+        "certificate verify failed": "el certificado no convence",
+        "key values mismatch": "la clave no es la del certificado",
+        "no certificate or crl found": "no contiene ningún certificado",
+        "no start line": "no es PEM",
+        "pem lib": "no es PEM, o la clave no es la del certificado",
+        "bad decrypt": "la clave está cifrada con otra contraseña",
+        "unexpected eof while reading": "el otro extremo cerró la conexión",
+        "unexpected message": "lo que contestó no es TLS",
+        "wrong version number": "lo que contestó no es TLS",
+        "record layer failure": "lo que contestó no es TLS",
+        "no shared cipher": "no hay un cifrado común",
+        "unsupported protocol": "no hay una versión común de TLS",
+        "tlsv13 alert certificate required": "pide un certificado de cliente",
+        "tlsv1 alert unknown ca": "no confía en nuestro certificado",
+        "sslv3 alert bad certificate": "no acepta nuestro certificado",
+        "sslv3 alert handshake failure": "no hubo acuerdo",
+        "ssl/tls alert handshake failure": "no hubo acuerdo",
+        "tlsv1 alert protocol version": "no hay una versión común de TLS",
     }
 )

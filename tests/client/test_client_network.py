@@ -122,7 +122,7 @@ def test_both_sides_know_each_other_over_mutual_tls(lab: Lab) -> None:
     assert tls["client"]["commonName"] == "cliente"
     refused = run("client", "--port", str(server.port), *lab.trust, "-m", "hola")
     told_why = one_line(refused, 1)
-    assert "certificate_required" in told_why
+    assert "pide un certificado de cliente" in told_why
     assert told_why.endswith("¿Pide --tls-cert?")
     assert server.stop() == 0
 

@@ -18,8 +18,8 @@ from tcpecho_trio.client.replies import GAP
 from tcpecho_trio.dialects import ADMIN, ECHO, SALUTATION, STANDARD, Dialect
 from tests.client.test_prompt import PROMPT, Stream, converse
 from tests.support.old_servers import OldServer, double
-from tests.support.processes import run, serving
-from tests.support.screens import CTRL_C, ENTER, client_screen
+from tests.support.processes import OldClient, run, serving
+from tests.support.screens import CTRL_C, CTRL_D, ENTER, client_screen
 
 REPLY = "Respuesta del servidor:"
 HINT_RAW = "(El servidor no termina sus líneas. Para hablar con él: --framing raw)"
@@ -167,6 +167,42 @@ def test_at_the_prompt_the_other_dialect_is_named() -> None:
         screen.see_prompt(after=f"{REPLY} HOLA")
         screen.press("APAGAR", ENTER)  # in this dialect it is text, and yet ends the connection
         assert screen.end() == 1
+
+
+def assert_it_greets(port: int) -> None:
+    with OldClient(port) as old:
+        assert old.hear() == ADMIN.greeting
+
+
+@pytest.mark.parametrize("terminal", ["editor", "plain"])
+def test_whoever_leaves_by_a_key_does_not_end_a_server_of_another_dialect(
+    terminal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if terminal == "plain":
+        monkeypatch.setenv("TERM", "dumb")
+    with serving("--host", "127.0.0.1", "--dialect", "admin") as server:
+        with client_screen(server.port) as screen:
+            screen.see_somewhere("(El servidor habla otro dialecto: --dialect admin)")
+            screen.press(CTRL_D)
+            screen.see_somewhere("Respuesta del servidor: Desconectado del servidor.")
+            assert screen.end() == 0
+        assert_it_greets(server.port)
+
+
+@pytest.mark.parametrize("framing", ["line", "raw"])
+async def test_leaving_does_not_end_a_server_of_another_dialect(framing: Framing) -> None:
+    with serving("--host", "127.0.0.1", "--dialect", "admin") as server:
+        async with open_client("127.0.0.1", server.port, framing=framing) as client:
+            assert await client.ask("hola") == "HOLA"
+            assert client.leaving_word == "APAGAR"
+            assert await client.leave() == "Desconectado del servidor."
+        done = run(
+            "client",
+            *("--host", "127.0.0.1", "--port", str(server.port)),
+            *("--framing", framing, "-m", "hola"),
+        )
+        assert (done.returncode, done.stdout) == (0, b"HOLA\n")
+        assert_it_greets(server.port)
 
 
 def test_a_greeting_in_pieces_is_told_apart_from_a_reply_that_begins_alike() -> None:

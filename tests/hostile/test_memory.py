@@ -10,15 +10,15 @@ import time
 import pytest
 
 from tcpecho_trio.dialects import ADMIN
+from tcpecho_trio.server.memory import CLIENT
 from tests.hostile.test_resources import unread
 from tests.support.victim import Victim, attacked
 
 NEVER_READING = 30
 """Clients whose cost is taken together."""
 
-PROMISED = 320 * 1024
-"""Bytes that the README promises for each, besides the kernel's buffers: a chunk of 64 KiB and
-its reply, which may be three times as long, or some 64 KiB of replies to words."""
+PROMISED = CLIENT
+"""Bytes that the README promises for each: 320 KiB."""
 
 # Its upper case is three letters: six bytes instead of two.
 LONGEST = "ΐ".encode()

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,19 +16,49 @@ import pexpect
 import pytest
 
 from tests.support.processes import PATIENCE, PROGRAM, ROOT, OldClient, matched
+from tests.support.victim import short_of
 
 NO_THREADS = "ulimit -s 140000000000"
 """Each thread gets a stack of that many KiB (pthread_create(3)), more than there are addresses: so
 none can be started, as when the system has no more of them."""
+
+NO_PROCESSES = (
+    "ulimit -u 1; [ $UID != 0 ] || set -- setpriv --reuid=$((100000 + $$)) --clear-groups"
+    ' --inh-caps=+dac_override --ambient-caps=+dac_override --securebits=+no_setuid_fixup "$@"'
+)
+"""No process and no thread can be started (RLIMIT_NPROC, getrlimit(2)). The limit does not bind
+root, who therefore becomes another user, whom nobody else is, and who may still read the code."""
+
+
+@pytest.fixture(params=[NO_THREADS, NO_PROCESSES], ids=["threads", "processes"])
+def without(request: pytest.FixtureRequest) -> str:
+    """What a shell says before a server starts that can start neither threads nor processes."""
+    shortage = str(request.param)
+    tried = subprocess.run(
+        short_of(shortage, [sys.executable, "-c", TRY]), capture_output=True, check=False
+    )
+    if tried.returncode:
+        pytest.skip(f"this user, here, cannot be kept from it: {tried.stderr.decode()}")
+    return shortage
+
+
+TRY = """\
+import threading
+try:
+    threading.Thread(target=print).start()
+except RuntimeError:
+    pass
+else:
+    raise SystemExit("a thread was started")
+"""
 
 
 @contextlib.contextmanager
 def limited(limit: str, *options: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
     """A server to which the shell gives less."""
     command = (*PROGRAM, "serve", "--host", "127.0.0.1", "--port", "0", "--no-console", *options)
-    script = f"{limit}; exec {' '.join(command)}"
     with subprocess.Popen(
-        ["bash", "-c", script],
+        short_of(limit, command),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=ROOT,
@@ -76,8 +107,8 @@ def test_descriptors_exhausted_under_a_service_manager(tmp_path: Path) -> None:
         assert (server.returncode, err) == (0, b"")
 
 
-def test_without_threads_a_pipe_gets_the_whole_journal() -> None:
-    with limited(NO_THREADS) as server:
+def test_without_threads_a_pipe_gets_the_whole_journal(without: str) -> None:
+    with limited(without) as server:
         with OldClient(port_of(server)) as old:
             for _ in range(3):
                 assert old.ask("hola") == "HOLA"
@@ -87,9 +118,9 @@ def test_without_threads_a_pipe_gets_the_whole_journal() -> None:
     assert out.count(b"Mensaje recibido: hola\n") == 3
 
 
-def test_without_threads_a_file_gets_the_whole_journal(tmp_path: Path) -> None:
+def test_without_threads_a_file_gets_the_whole_journal(without: str, tmp_path: Path) -> None:
     told = tmp_path / "journal"
-    with limited(NO_THREADS, "--log-format", "json", f">{told}") as server:
+    with limited(f"exec >{told}; {without}", "--log-format", "json") as server:
         while not told.exists() or b"\n" not in told.read_bytes():
             os.sched_yield()
             assert server.poll() is None
@@ -106,9 +137,9 @@ def test_without_threads_a_file_gets_the_whole_journal(tmp_path: Path) -> None:
     ]
 
 
-def test_without_threads_a_terminal_shows_the_journal() -> None:
-    script = f"{NO_THREADS}; exec {' '.join(PROGRAM)} serve --host 127.0.0.1 --port 0"
-    terminal = pexpect.spawn("bash", ["-c", script], encoding="utf-8", cwd=ROOT, timeout=PATIENCE)
+def test_without_threads_a_terminal_shows_the_journal(without: str) -> None:
+    bash, *script = short_of(without, [*PROGRAM, "serve", "--host", "127.0.0.1", "--port", "0"])
+    terminal = pexpect.spawn(bash, script, encoding="utf-8", cwd=ROOT, timeout=PATIENCE)
     terminal.expect(r"127.0.0.1:(\d+) ")
     with OldClient(int(matched(terminal))) as old:
         assert old.ask("hola") == "HOLA"
@@ -122,11 +153,11 @@ def test_without_threads_a_terminal_shows_the_journal() -> None:
 
 @pytest.mark.parametrize("command", ["serve", "client"])
 def test_a_name_that_cannot_be_looked_up_without_a_thread_is_one_line_and_code_3(
-    command: str,
+    command: str, without: str
 ) -> None:
-    arguments = {"serve": "--port 0", "client": "-m hola"}[command]
-    script = f"{NO_THREADS}; exec {' '.join(PROGRAM)} {command} --host localhost {arguments}"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT, check=False)
+    arguments = {"serve": ("--port", "0"), "client": ("-m", "hola")}[command]
+    program = short_of(without, [*PROGRAM, command, "--host", "localhost", *arguments])
+    done = subprocess.run(program, capture_output=True, cwd=ROOT, check=False)
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith("Error: ")
     assert done.returncode == 3

@@ -53,7 +53,7 @@ class Victim:
         self._context: ssl.SSLContext | None = None
         self.process = subprocess.Popen(
             [
-                *_short_of(SHORTAGE, program),
+                *short_of(SHORTAGE, program),
                 "serve",
                 "--port",
                 "0",
@@ -69,6 +69,7 @@ class Victim:
             cwd=ROOT,
         )
         self.lines: list[bytes] = []
+        self._ended = False
         self._told = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -85,6 +86,9 @@ class Victim:
             with self._told:
                 self.lines.append(line)
                 self._told.notify_all()
+        with self._told:
+            self._ended = True  # nothing more will be told
+            self._told.notify_all()
 
     def events(self, name: str | None = None) -> list[Event]:
         """What the journal has told so far."""
@@ -98,9 +102,10 @@ class Victim:
 
             def is_told() -> bool:
                 found[:] = [event for event in self.events(name) if wanted(event)]
-                return bool(found)
+                return bool(found) or self._ended
 
-            assert self._told.wait_for(is_told, PATIENCE), f"no {name}: {self.lines[-5:]}"
+            self._told.wait_for(is_told, PATIENCE)
+            assert found, f"no {name}: {self.lines[-5:]}"
             return found[0]
 
     def wait_for_end(self, client: socket.socket) -> str:
@@ -156,7 +161,8 @@ class Victim:
         code = self.process.wait(PATIENCE)
         self._reader.join()
         assert self.process.stderr is not None
-        assert self.process.stderr.read() == b""
+        said = self.process.stderr.read()
+        assert said == b"", f"code {code}, and on stderr: {said.decode()}"
         return code
 
     def close(self) -> None:
@@ -180,7 +186,7 @@ class Victim:
         return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) * 1024
 
 
-def _short_of(shortage: str, program: Sequence[str]) -> list[str]:
+def short_of(shortage: str, program: Sequence[str]) -> list[str]:
     """The program, in surroundings that give it less."""
     return ["bash", "-c", f'{shortage}; exec "$@"', "bash", *program] if shortage else [*program]
 

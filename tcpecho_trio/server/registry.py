@@ -27,6 +27,13 @@ class Conversation(Protocol):
     def wake(self) -> None:
         """Stop waiting for the client: the server drains, or aborts."""
 
+    def dismiss(self) -> None:
+        """Close this one in an orderly way."""
+
+    @property
+    def closing(self) -> CloseReason | None:
+        """Why it ends; None as long as that is not decided."""
+
 
 class Registry:
     """The connections of one server. At any moment ``accepted == places + closed``.
@@ -98,6 +105,10 @@ class Registry:
     def closed(self) -> int:
         """How many connections have come and gone."""
         return self.close_reasons.total()
+
+    def find(self, number: int) -> Conversation | None:
+        """The connection of that number, if its client may talk."""
+        return self._places.get(number)
 
     def totals(self) -> Totals:
         """What has passed on all connections, open and closed."""

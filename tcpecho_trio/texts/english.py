@@ -43,6 +43,7 @@ ENGLISH = Texts(
     closed_eof="the client closed",
     closed_drained="the server is closing",
     closed_idle="it said nothing for too long",
+    closed_operator="whoever runs the server closed it",
     closed_reset="the client was lost",
     closed_write_timeout="it did not read its replies",
     closed_foreign="it spoke another protocol",

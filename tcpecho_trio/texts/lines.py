@@ -53,6 +53,7 @@ class Texts:
     closed_eof: str
     closed_drained: str
     closed_idle: str
+    closed_operator: str
     closed_reset: str
     closed_write_timeout: str
     closed_foreign: str

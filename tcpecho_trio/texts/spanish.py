@@ -44,6 +44,7 @@ SPANISH = Texts(
     closed_eof="el cliente cerró",
     closed_drained="el servidor se cierra",
     closed_idle="demasiado tiempo sin decir nada",
+    closed_operator="lo cerró quien administra el servidor",
     closed_reset="se perdió la conexión con el cliente",
     closed_write_timeout="no leía sus respuestas",
     closed_foreign="hablaba otro protocolo",

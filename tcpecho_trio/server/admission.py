@@ -34,7 +34,6 @@ from tcpecho_trio.server.context import ServerContext
 from tcpecho_trio.server.endpoints import Endpoint
 from tcpecho_trio.server.events import ConnectionCrashed, ConnectionProbed, ConnectionRefused
 from tcpecho_trio.server.fault_stage import FaultStage
-from tcpecho_trio.server.faults import FaultSampler
 from tcpecho_trio.server.peer import Peer
 from tcpecho_trio.server.proxy_stage import ProxyHeaderStage
 from tcpecho_trio.server.tls import NO_ROOM, Handshakes, Tls
@@ -69,8 +68,7 @@ class Admission:
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
-        settings = context.settings
-        self._faults = FaultSampler(settings.faults, settings.fault_seed)
+        self._fault_stage = FaultStage(context.events, context.settings.write_period)
         self._handshakes = Handshakes()
 
     def handler(
@@ -106,7 +104,7 @@ class Admission:
         return handle
 
     def _stages(self, endpoint: AcceptedAt) -> tuple[Stage, ...]:
-        """The stages behind the limit, in the order of the wire."""
+        """The stages behind the limit, in the order of the wire; faults come last, if drawn."""
         settings = self._context.settings
         stages: list[Stage] = []
         refusals = settings.wire_errors
@@ -121,8 +119,6 @@ class Admission:
             stages.append(AddressLimit(self._context.registry, most, reply))
         if endpoint.tls is not None:
             stages.append(TlsStage(endpoint.tls, settings.write_period, self._handshakes))
-        if settings.faults:
-            stages.append(FaultStage(self._context.events, settings.write_period))
         return tuple(stages)
 
     def _accept(
@@ -134,7 +130,8 @@ class Admission:
         frame.
         """
         try:
-            peer = Peer.of(stream.socket)
+            known = getattr(stream, "peer", None)  # to a stream that is no socket
+            peer = Peer.of(stream.socket) if known is None else known
         except OSError:  # reset before it was accepted
             return _nobody()
         if self._context.lifecycle.aborting:  # there is no time for it any more
@@ -142,18 +139,21 @@ class Admission:
             return _nobody()
         registry, settings = self._context.registry, self._context.settings
         full = registry.places >= settings.max_connections
-        number = registry.accept()
+        number = registry.accept(endpoint.name)
         try:
-            if not (stages or full):  # most servers, and nearly all of their connections
+            sampler = self._context.faults
+            faults = sampler.draw() if sampler.faults and not full else ()
+            if not (stages or full or faults):  # most servers, and nearly all of their connections
                 info = ConnectionInfo(number, peer.name, peer.name, endpoint.name)
                 return self._conversation(endpoint, stream, stream, info, peer.local).run()
-            faults = self._faults.draw() if settings.faults and not full else ()
             info = ConnectionInfo(
                 number, peer.name, peer.name, endpoint.name, faults=tuple(map(str, faults))
             )
             accepted = AcceptedConnection(stream, stream, peer, info, peer.local, peer.host, faults)
             if full:
                 return self._reject(accepted, self._no_place(endpoint, info))
+            if faults:
+                stages = (*stages, self._fault_stage)
             return self._admit(endpoint, stages, accepted)
         except Exception as error:  # noqa: BLE001  our bug, or no memory: it costs this client only
             registry.close(number, CloseReason.CRASHED)

@@ -344,6 +344,7 @@ class Connection:
         """Do what a command asks for; return what is to be said about it."""
         command, terminator = request.command, request.terminator
         context = self._context
+        context.registry.commands[command.action] += 1
         lines = [command.text]
         if command.action is Action.LIST:
             lines += context.registry.clients()

@@ -117,6 +117,13 @@ class Listeners:
         finally:
             acceptor.close()
 
+    async def accept_streams(self, listener: trio.abc.Listener[Any], name: str) -> None:
+        """Accept streams that are no sockets and know their peer, until cancelled."""
+        # Like those of a Unix socket they have no address of their own, and no proxy before them.
+        endpoint = Endpoint(Scheme.UNIX, path=name, proxy=False)
+        handler = self._admission.handler(name, endpoint, unix=True)
+        await _serve(Acceptor(handler, self._connections), listener)
+
     async def _open_unix(self, endpoint: Endpoint, status: trio.TaskStatus[Opened]) -> None:
         handler = self._admission.handler(str(endpoint), endpoint, unix=True)
         acceptor = Acceptor(handler, self._connections)

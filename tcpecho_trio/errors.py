@@ -4,6 +4,7 @@
 
     TcpEchoError
     ├── CannotStart       no event loop could be made: free some descriptors
+    ├── AdminError        the extra is missing, or there is no token: install it, write it
     ├── CannotRead        a certificate or key cannot be used: check the file
     ├── CannotListen      the server could not open its port: choose another one
     ├── CannotConnect     nobody answers there: start the server, check host and port
@@ -121,6 +122,12 @@ class CannotRead(TcpEchoError):
         """Translate what open(2) or OpenSSL said; an SSLError's number means nothing to errno."""
         told = OPENSSL.fullmatch(error.strerror or "")
         return cls("cannot_read", files=files, reason=told[1] if told else error)
+
+
+class AdminError(TcpEchoError):
+    """The administrator's endpoint cannot be set up as asked for."""
+
+    exit_code = 3
 
 
 class CannotConnect(TcpEchoError):

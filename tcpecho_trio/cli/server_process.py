@@ -15,6 +15,8 @@ from functools import partial
 
 import trio
 
+from tcpecho_trio.admin.state import ServerState
+from tcpecho_trio.cli.administration import AdminOptions, make_admin
 from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
 from tcpecho_trio.errors import CannotListen, CannotRead, TcpEchoError
 from tcpecho_trio.nurseries import open_nursery
@@ -23,10 +25,12 @@ from tcpecho_trio.server.console import Console
 from tcpecho_trio.server.event_fields import fields_of
 from tcpecho_trio.server.events import (
     AcceptFailed,
+    AdminListening,
     CertificateKept,
     CertificateReloaded,
     Unraisable,
 )
+from tcpecho_trio.server.faults import FaultSampler
 from tcpecho_trio.server.journal import LinesLost
 from tcpecho_trio.server.renderers import Put, Renderer, console_renderer, json_renderer
 from tcpecho_trio.server.tls import Tls, TlsFiles
@@ -72,6 +76,7 @@ async def run_server(
     as_json: bool,
     messages: bool,
     probes: bool,
+    admin_options: AdminOptions | None,
     console: bool,
 ) -> None:
     """Run a server with its journal, its signals and its console around it.
@@ -83,9 +88,11 @@ async def run_server(
       as_json: the journal is one JSON object a line.
       messages: each message and reply is told.
       probes: clients are told of that leave without having said anything.
+      admin_options: the administrator's endpoint; None for none.
       console: words are read from standard input.
 
     Raises:
+      AdminError: the administrator's endpoint lacks something.
       CannotListen: an endpoint could not be opened, or was not when it was handed to us.
       CannotRead: the certificate cannot be used.
     """
@@ -108,6 +115,14 @@ async def run_server(
     errors = _log_writer(2, lambda put: console_renderer(put, texts), encoding=sys.stderr.encoding)
     journal = Journal(renderer(output.put), messages=messages, probes=probes)
     journal.listen_to(events)
+    faults = FaultSampler(settings.faults, settings.fault_seed)
+    admin = None
+    if admin_options is not None:
+        state = ServerState(
+            *(settings, lifecycle, registry, events, faults),
+            lost_lines=lambda: output.dropped + errors.dropped,
+        )
+        admin = make_admin(admin_options, state, tls, settings.unix_mode)
 
     async def obey_signals(arriving: AsyncIterator[int]) -> None:
         async for number in arriving:
@@ -158,6 +173,8 @@ async def run_server(
             surroundings.start_soon(journal.run)
             surroundings.start_soon(obey_signals, arriving)
             try:
+                if admin is not None:
+                    admin_name = await surroundings.start(admin.run)
                 await surroundings.start(
                     partial(
                         serve,
@@ -167,8 +184,14 @@ async def run_server(
                         events=events,
                         tls=tls,
                         listeners=listeners,
+                        also=admin.conversations if admin is not None else {},
+                        faults=faults,
                     )
                 )
+                if admin is not None and admin_options is not None:
+                    events.publish(AdminListening(admin_name))
+                    if admin_options.in_clear:
+                        errors.put(texts.admin_in_clear.format(listener=admin_name))
                 notifier.ready()
                 surroundings.start_soon(notifier.run)
                 surroundings.start_soon(tell_manager)
@@ -178,6 +201,8 @@ async def run_server(
             finally:
                 with trio.CancelScope(shield=True):  # each flush has its own deadline
                     async with trio.open_nursery() as flushing:
+                        if admin is not None:
+                            flushing.start_soon(admin.finish)
                         flushing.start_soon(output.flush)
                         flushing.start_soon(errors.flush)
             surroundings.cancel_scope.cancel()

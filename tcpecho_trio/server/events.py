@@ -25,6 +25,8 @@ class DrainReason(enum.Enum):
     CONSOLE = "console"
     REMOTE = "remote"
     """A client sent the word that shuts the server down."""
+    ADMIN = "admin"
+    """Somebody at the administrator's endpoint."""
     PROGRAM = "program"
     """The program that runs the server."""
 
@@ -41,6 +43,14 @@ class Listening(Event):
     """Clients can connect to this endpoint, written with its real port."""
 
     name: ClassVar[str] = "listening"
+    listener: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdminListening(Event):
+    """The administrator's endpoint answers here; written with its real port."""
+
+    name: ClassVar[str] = "admin_listening"
     listener: str
 
 

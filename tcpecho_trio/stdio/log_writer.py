@@ -35,9 +35,13 @@ class LogWriter:
       fd: where to write; stays open and in the mode it is in.
       lost: makes the line that says how many lines were lost.
       encoding: of the lines; what it lacks is escaped, lone surrogates among it.
+
+    Attributes:
+      dropped: how many lines have been lost. It only grows.
     """
 
     def __init__(self, fd: int, lost: Callable[[int], str], encoding: str = "utf-8") -> None:
+        self.dropped = 0
         self._fd = fd
         self._lost = lost
         self._encoding = encoding
@@ -54,7 +58,7 @@ class LogWriter:
     def put(self, line: str) -> None:
         """Queue a line; lose it when the queue is full. Never blocks, never fails."""
         if not self._enqueue(line):
-            self._count_lost += 1
+            self._lose(1)
 
     async def flush(self) -> None:
         """Write what is left, the last there is; wait at most :data:`FLUSH_TIME` seconds."""
@@ -96,6 +100,10 @@ class LogWriter:
             self._filled.set()
         return True
 
+    def _lose(self, lines: int) -> None:
+        self._count_lost += lines
+        self.dropped += lines
+
     def _tell_lost(self) -> None:
         if self._count_lost and self._enqueue(self._lost(self._count_lost)):
             self._count_lost = 0
@@ -112,7 +120,7 @@ class LogWriter:
                 written += await output.write_some(data[written:])
         except (OSError, MemoryError):  # a full disk, a reader that has left, no more threads
             self._rest, lost = _unwritten(lines, written, begun=begun)
-            self._count_lost += lost
+            self._lose(lost)
         # Only what has left or is lost makes room: a stalled output fills the queue once.
         self._size -= sum(map(len, lines)) - len(self._rest)
         return written == sum(map(len, lines))

@@ -6,6 +6,7 @@ from tcpecho_trio.texts.lines import Texts
 
 ENGLISH = Texts(
     listening="TCP server listening on {listener} and waiting for connections...",
+    admin_listening="Administration at {listener}",
     connected="[{client}] Client connected",
     received="[{client}] Message received: {text}",
     replied="[{client}] Reply sent: {text}",
@@ -78,6 +79,7 @@ ENGLISH = Texts(
     drain_signal="signal {name}",
     drain_remote="asked for by {client}",
     drain_program="asked for by the program",
+    drain_admin="asked for by whoever runs the server",
     console_hint="Type “cerrarservidor” to finish, “ayuda” for more.",
     console_nobody="No clients connected.",
     console_listing="Clients connected: {count}",
@@ -133,6 +135,9 @@ ENGLISH = Texts(
     path_taken="somebody listens at {path} already, or it is no socket. Choose another: --unix.",
     cannot_listen_at_path="cannot listen at {path}: {reason}. Check --unix.",
     cannot_read="cannot use {files}: {reason}. Check the PEM files.",
+    cannot_read_token="there is no secret in {file}: {reason}. Write it there, in one line.",
+    admin_needs_extra="the extra admin is missing: pip install '.[admin]' in the project folder.",
+    admin_in_clear="warning: {listener} is without TLS: the network can read the secret.",
     cannot_inherit=(
         "an inherited descriptor is no listening socket: {reason}."
         " Check the .socket unit (LISTEN_FDS)."
@@ -259,6 +264,11 @@ ENGLISH = Texts(
     cli_log_format="Told to a person, or one JSON object a line.",
     cli_quiet="Do not tell of connections and messages.",
     cli_log_probes="Tell of probes, too: connections that leave without a word.",
+    cli_admin="Administration over HTTP: http://127.0.0.1:9500, https://… or unix:///path.",
+    cli_admin_token_file="File with the secret that has to be shown for administration.",
+    cli_admin_needs_token="beyond this machine, --admin needs --admin-token-file.",
+    cli_admin_needs_tls="with https://, --admin needs --tls-cert and --tls-key.",
+    cli_admin_token_alone="--admin-token-file needs --admin.",
     cli_no_console="Do not read commands from the terminal.",
     cli_portable="Without the Linux fast path; serves the same, more slowly.",
     cli_message="Send this message, write the reply and end. Can be repeated.",
@@ -300,6 +310,7 @@ ENGLISH = Texts(
     expects_folder="a folder, or a free name to make one",
     expects_host="a name or an address",
     expects_endpoint="tcp://host:port, tls://host:port or unix:///path (of at most 99 bytes)",
+    expects_admin="http://host:port, https://host:port or unix:///path (of at most 99 bytes)",
     expects_socket="a path of 1 to 99 bytes",
     expects_mode="an octal mode such as 660",
     expects_network="an address, or a network without bits behind its prefix, such as 10.0.0.0/8",

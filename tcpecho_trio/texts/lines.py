@@ -17,6 +17,7 @@ class Texts:
 
     # The server's journal, one field per event.
     listening: str
+    admin_listening: str
     connected: str
     received: str
     replied: str
@@ -92,6 +93,7 @@ class Texts:
     drain_signal: str
     drain_remote: str
     drain_program: str
+    drain_admin: str
 
     # The server's console.
     console_hint: str
@@ -139,6 +141,9 @@ class Texts:
     cannot_listen_at_path: str
     cannot_inherit: str
     cannot_read: str
+    cannot_read_token: str
+    admin_needs_extra: str
+    admin_in_clear: str
     unknown_host: str
     connection_refused: str
     cannot_connect: str
@@ -219,6 +224,11 @@ class Texts:
     cli_quiet: str
     cli_log_probes: str
     cli_no_console: str
+    cli_admin: str
+    cli_admin_token_file: str
+    cli_admin_needs_token: str
+    cli_admin_needs_tls: str
+    cli_admin_token_alone: str
     cli_portable: str
     cli_message: str
     cli_framing: str
@@ -260,6 +270,7 @@ class Texts:
     expects_host: str
     expects_endpoint: str
     expects_socket: str
+    expects_admin: str
     expects_mode: str
     expects_network: str
     expects_fault: str

@@ -7,6 +7,7 @@ from tcpecho_trio.texts.spanish_system_errors import SYSTEM_ERRORS
 
 SPANISH = Texts(
     listening="Servidor TCP activo en {listener} y esperando conexiones...",
+    admin_listening="Administración en {listener}",
     connected="[{client}] Cliente conectado",
     received="[{client}] Mensaje recibido: {text}",
     replied="[{client}] Respuesta enviada: {text}",
@@ -79,6 +80,7 @@ SPANISH = Texts(
     drain_signal="señal {name}",
     drain_remote="pedido por {client}",
     drain_program="pedido por el programa",
+    drain_admin="pedido por quien administra el servidor",
     console_hint="Escribe «cerrarservidor» para terminar, «ayuda» para ver más.",
     console_nobody="No hay clientes conectados.",
     console_listing="Clientes conectados: {count}",
@@ -137,6 +139,9 @@ SPANISH = Texts(
     path_taken="en {path} ya escucha otro, o no es un socket. Elige otra ruta: --unix.",
     cannot_listen_at_path="no se puede escuchar en {path}: {reason}. Revisa --unix.",
     cannot_read="no se puede usar {files}: {reason}. Revisa los archivos PEM.",
+    cannot_read_token="no hay un secreto en {file}: {reason}. Escríbelo ahí, en una línea.",
+    admin_needs_extra="falta el extra admin: pip install '.[admin]' en la carpeta del proyecto.",
+    admin_in_clear="aviso: {listener} va sin TLS: quien escuche en la red puede leer el secreto.",
     cannot_inherit=(
         "un descriptor heredado no es un socket que escucha: {reason}."
         " Revisa la unidad .socket (LISTEN_FDS)."
@@ -264,6 +269,11 @@ SPANISH = Texts(
     cli_log_format="Relato para una persona, o un objeto JSON por línea.",
     cli_quiet="No mostrar conexiones ni mensajes.",
     cli_log_probes="Contar también las sondas: conexiones que se van sin decir nada.",
+    cli_admin="Administración por HTTP: http://127.0.0.1:9500, https://… o unix:///ruta.",
+    cli_admin_token_file="Archivo con el secreto que hay que mostrar para administrar.",
+    cli_admin_needs_token="fuera de esta máquina, --admin necesita --admin-token-file.",
+    cli_admin_needs_tls="con https://, --admin necesita --tls-cert y --tls-key.",
+    cli_admin_token_alone="--admin-token-file necesita --admin.",
     cli_no_console="No leer órdenes de la terminal.",
     cli_portable="Sin la vía rápida de Linux; sirve lo mismo, más despacio.",
     cli_message="Envía este mensaje, escribe la respuesta y termina. Se puede repetir.",
@@ -315,6 +325,7 @@ SPANISH = Texts(
     expects_folder="una carpeta, o un nombre libre para crearla",
     expects_host="un nombre o una dirección",
     expects_endpoint="tcp://host:puerto, tls://host:puerto o unix:///ruta (de 99 bytes como mucho)",
+    expects_admin="http://host:puerto, https://host:puerto o unix:///ruta (de 99 bytes como mucho)",
     expects_socket="una ruta de 1 a 99 bytes",
     expects_mode="un modo en octal, como 660",
     expects_network="una dirección, o una red sin bits tras el prefijo, como 10.0.0.0/8",

@@ -32,7 +32,7 @@ from tcpecho_trio.admin.metrics import Metrics
 from tcpecho_trio.admin.security import HEADERS, Guard
 from tcpecho_trio.admin.state import ServerState
 from tcpecho_trio.admin.websocket import WebListener, WebSocketStream
-from tcpecho_trio.errors import CannotListen
+from tcpecho_trio.errors import AdminError
 from tcpecho_trio.nurseries import open_nursery
 from tcpecho_trio.server.accepting import keep_alive
 from tcpecho_trio.server.events import Unraisable
@@ -106,7 +106,7 @@ class Admin:
         """Answer until cancelled; tell where once clients can connect.
 
         Raises:
-          CannotListen: the endpoint could not be opened.
+          AdminError: the endpoint could not be opened.
         """
         endpoint = self._endpoint
         try:
@@ -115,9 +115,7 @@ class Admin:
                 task_status.started(name)
                 await trio.serve_listeners(self._serve, listeners, handler_nursery=nursery)
         except (OSError, UnicodeError) as error:
-            raise CannotListen.because(
-                error, endpoint.host, endpoint.port, endpoint.path
-            ) from error
+            raise AdminError.because(error, str(endpoint)) from error
 
     @property
     def conversations(self) -> dict[str, trio.abc.Listener[WebSocketStream]]:

@@ -12,6 +12,7 @@ import trio
 from tcpecho_trio import __version__
 from tcpecho_trio.server import Events, Lifecycle, Phase, Registry, Settings
 from tcpecho_trio.server.close_reason import CloseReason
+from tcpecho_trio.server.event_fields import proxy_fields
 from tcpecho_trio.server.events import Event, Listening
 from tcpecho_trio.server.faults import Fault, FaultSampler
 from tcpecho_trio.server.registry import Conversation
@@ -127,7 +128,7 @@ class ServerState:
             "messages_in": stats.messages_in,
             "messages_out": stats.messages_out,
             "tls": info.tls,
-            "proxy": info.header.described() if info.header is not None else None,
+            "proxy": proxy_fields(info.header),
             "faults": list(info.faults),
         }
 

@@ -137,6 +137,8 @@ def build_cli(texts: Texts) -> click.Group:
     )
     @click.option("--quiet", is_flag=True, help=texts.cli_quiet)
     @click.option("--log-probes", is_flag=True, help=texts.cli_log_probes)
+    @click.option("--access-log", type=click.Path(), metavar="PATH", help=texts.cli_access_log)
+    @click.option("--access-log-probes", is_flag=True, help=texts.cli_access_log_probes)
     @click.option("--admin", type=AdminUrl(), metavar="URL", help=texts.cli_admin)
     @click.option("--admin-token-file", type=File(), help=texts.cli_admin_token_file)
     @click.option("--no-console", is_flag=True, help=texts.cli_no_console)
@@ -163,6 +165,8 @@ def build_cli(texts: Texts) -> click.Group:
         log_format: str,
         quiet: bool,
         log_probes: bool,
+        access_log: str | None,
+        access_log_probes: bool,
         admin: Any,
         admin_token_file: str | None,
         no_console: bool,
@@ -191,6 +195,8 @@ def build_cli(texts: Texts) -> click.Group:
             tls_files = TlsFiles(tls_cert, tls_key, tls_client_ca)
         elif any(endpoint.scheme is Scheme.TLS for endpoint in listen):
             raise click.UsageError(texts.cli_tls_needed)
+        if access_log_probes and not access_log:
+            raise click.UsageError(texts.cli_access_log_alone)
         if admin is None and admin_token_file is not None:
             raise click.UsageError(texts.cli_admin_token_alone)
         if admin is not None and not admin.local and admin_token_file is None:
@@ -228,6 +234,8 @@ def build_cli(texts: Texts) -> click.Group:
                 as_json=log_format == "json",
                 messages=not quiet,
                 probes=log_probes,
+                access_log=access_log or None,
+                access_log_probes=access_log_probes,
                 admin_options=AdminOptions(admin, admin_token_file) if admin else None,
                 console=not no_console,
             )

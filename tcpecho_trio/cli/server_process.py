@@ -16,11 +16,13 @@ from functools import partial
 import trio
 
 from tcpecho_trio.admin.state import ServerState
+from tcpecho_trio.cli.access_log_file import AccessLogFile
 from tcpecho_trio.cli.administration import AdminOptions, make_admin
 from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
 from tcpecho_trio.errors import CannotListen, CannotRead, TcpEchoError
 from tcpecho_trio.nurseries import open_nursery
 from tcpecho_trio.server import DrainReason, Events, Journal, Lifecycle, Registry, Settings, serve
+from tcpecho_trio.server.access_log import AccessLog
 from tcpecho_trio.server.console import Console
 from tcpecho_trio.server.event_fields import fields_of
 from tcpecho_trio.server.events import (
@@ -76,6 +78,8 @@ async def run_server(
     as_json: bool,
     messages: bool,
     probes: bool,
+    access_log: str | None,
+    access_log_probes: bool,
     admin_options: AdminOptions | None,
     console: bool,
 ) -> None:
@@ -88,10 +92,13 @@ async def run_server(
       as_json: the journal is one JSON object a line.
       messages: each message and reply is told.
       probes: clients are told of that leave without having said anything.
+      access_log: the file of the access log, or ``-`` for standard output; None for no log.
+      access_log_probes: it has lines for probes, too.
       admin_options: the administrator's endpoint; None for none.
       console: words are read from standard input.
 
     Raises:
+      CannotLog: the access log's file cannot be opened.
       AdminError: the administrator's endpoint lacks something.
       CannotListen: an endpoint could not be opened, or was not when it was handed to us.
       CannotRead: the certificate cannot be used.
@@ -115,12 +122,19 @@ async def run_server(
     errors = _log_writer(2, lambda put: console_renderer(put, texts), encoding=sys.stderr.encoding)
     journal = Journal(renderer(output.put), messages=messages, probes=probes)
     journal.listen_to(events)
+    log_file = None
+    if access_log is not None:
+        put = output.put
+        if access_log != "-":
+            log_file = AccessLogFile(access_log, events)
+            put = log_file.put
+        AccessLog(put, settings.name, probes=access_log_probes).listen_to(events)
     faults = FaultSampler(settings.faults, settings.fault_seed)
     admin = None
     if admin_options is not None:
         state = ServerState(
             *(settings, lifecycle, registry, events, faults),
-            lost_lines=lambda: output.dropped + errors.dropped,
+            lost_lines=lambda: sum(log.dropped for log in (output, errors, log_file) if log),
         )
         admin = make_admin(admin_options, state, tls, settings.unix_mode)
 
@@ -155,7 +169,7 @@ async def run_server(
             )
             await words.run(greet=os.isatty(0))
 
-    if hasattr(signal, "SIGUSR1"):
+    if hasattr(signal, "SIGUSR1") and log_file is None:
         # Tools that rotate logs send it. The journal goes to standard output, which its reader
         # rotates: there is nothing to reopen, and no reason to die.
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -168,6 +182,12 @@ async def run_server(
             if tls is not None and hasattr(signal, "SIGHUP"):
                 hang_ups = stack.enter_context(_signals(signal.SIGHUP))
                 surroundings.start_soon(obey_reloads, hang_ups, tls)
+            if log_file is not None:
+                stack.enter_context(log_file)
+                surroundings.start_soon(log_file.run)
+                if hasattr(signal, "SIGUSR1"):
+                    rotations = stack.enter_context(_signals(signal.SIGUSR1))
+                    surroundings.start_soon(log_file.reopen_at, rotations)
             surroundings.start_soon(output.run)
             surroundings.start_soon(errors.run)
             surroundings.start_soon(journal.run)
@@ -203,6 +223,8 @@ async def run_server(
                     async with trio.open_nursery() as flushing:
                         if admin is not None:
                             flushing.start_soon(admin.finish)
+                        if log_file is not None:
+                            flushing.start_soon(log_file.flush)
                         flushing.start_soon(output.flush)
                         flushing.start_soon(errors.flush)
             surroundings.cancel_scope.cancel()

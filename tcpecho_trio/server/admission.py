@@ -32,7 +32,12 @@ from tcpecho_trio.server.connection import Connection
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.context import ServerContext
 from tcpecho_trio.server.endpoints import Endpoint
-from tcpecho_trio.server.events import ConnectionCrashed, ConnectionProbed, ConnectionRefused
+from tcpecho_trio.server.events import (
+    AdmissionAborted,
+    ConnectionCrashed,
+    ConnectionProbed,
+    ConnectionRefused,
+)
 from tcpecho_trio.server.fault_stage import FaultStage
 from tcpecho_trio.server.peer import Peer
 from tcpecho_trio.server.proxy_stage import ProxyHeaderStage
@@ -180,6 +185,7 @@ class Admission:
                 outcome = Rejection(CloseReason.PROBE, ConnectionProbed(accepted.info))
             except trio.Cancelled:
                 registry.close(number, CloseReason.ABORTED)
+                self._context.events.publish(AdmissionAborted(accepted.info))
                 raise
             except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
                 outcome = Rejection(CloseReason.CRASHED, ConnectionCrashed(accepted.info, error))

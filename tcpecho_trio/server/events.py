@@ -119,6 +119,14 @@ class ConnectionRefused(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AdmissionAborted(Event):
+    """The server ended while a client was still being let in."""
+
+    name: ClassVar[str] = "admission_aborted"
+    connection: ConnectionInfo
+
+
+@dataclass(frozen=True, slots=True)
 class ProxyHeaderRefused(Event):
     """A connection began with no PROXY header that is believed.
 
@@ -204,6 +212,29 @@ class CertificateKept(Event):
 
     name: ClassVar[str] = "tls_kept"
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLogReopened(Event):
+    """From now on the access log goes to the file that has its name now."""
+
+    name: ClassVar[str] = "access_log_reopened"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLogKept(Event):
+    """The access log's file could not be opened again; the old one is written to."""
+
+    name: ClassVar[str] = "access_log_kept"
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLogLost(Event):
+    """So many lines of the access log could not be written."""
+
+    name: ClassVar[str] = "access_log_lost"
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ class Texts:
     tls_refused: str
     tls_reloaded: str
     tls_kept: str
+    admission_aborted: str
+    access_log_reopened: str
+    access_log_kept: str
+    access_log_lost: tuple[str, str]
     faulty: str
     accept_failed: str
     shutdown_delayed: str
@@ -142,6 +146,8 @@ class Texts:
     cannot_inherit: str
     cannot_read: str
     cannot_read_token: str
+    cannot_log: str
+    cannot_administer: str
     admin_needs_extra: str
     admin_in_clear: str
     unknown_host: str
@@ -224,6 +230,9 @@ class Texts:
     cli_quiet: str
     cli_log_probes: str
     cli_no_console: str
+    cli_access_log: str
+    cli_access_log_probes: str
+    cli_access_log_alone: str
     cli_admin: str
     cli_admin_token_file: str
     cli_admin_needs_token: str

@@ -4,8 +4,11 @@
 
     TcpEchoError
     ├── CannotStart       no event loop could be made: free some descriptors
+    ├── AdminError        the extra is missing, or there is no token: install it, write it
     ├── CannotRead        a certificate or key cannot be used: check the file
     ├── CannotListen      the server could not open its port: choose another one
+    ├── CannotLog         the access log's file cannot be opened: check its folder
+    ├── AdminError        no administrator's endpoint: look at its address, its token, its extra
     ├── CannotConnect     nobody answers there: start the server, check host and port
     │   └── ServerFull    the server answers, and has no room for us: try again later
     ├── ConnectionLost    the conversation broke: connect again
@@ -127,6 +130,28 @@ class CannotRead(TcpEchoError):
         """Translate what open(2) or OpenSSL said; an SSLError's number means nothing to errno."""
         told = OPENSSL.fullmatch(error.strerror or "")
         return cls("cannot_read", files=files, reason=told[1] if told else error)
+
+
+class CannotLog(TcpEchoError):
+    """The access log's file cannot be opened."""
+
+    exit_code = 3
+
+    @classmethod
+    def because(cls, error: OSError, file: str) -> CannotLog:
+        """Translate what open(2) said."""
+        return cls("cannot_log", file=file, reason=error)
+
+
+class AdminError(TcpEchoError):
+    """The administrator's endpoint cannot be set up as asked for."""
+
+    exit_code = 3
+
+    @classmethod
+    def because(cls, error: OSError | UnicodeError, address: str) -> AdminError:
+        """Translate what bind(2), listen(2), getaddrinfo(3) or the IDNA encoding said."""
+        return cls("cannot_administer", address=address, reason=error)
 
 
 class CannotConnect(TcpEchoError):

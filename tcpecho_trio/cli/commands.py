@@ -17,6 +17,7 @@ import click
 
 from tcpecho_trio import __version__
 from tcpecho_trio.cli.option_types import (
+    AdminUrl,
     EndpointUrl,
     FaultSpec,
     File,
@@ -136,6 +137,10 @@ def build_cli(texts: Texts) -> click.Group:
     )
     @click.option("--quiet", is_flag=True, help=texts.cli_quiet)
     @click.option("--log-probes", is_flag=True, help=texts.cli_log_probes)
+    @click.option("--access-log", type=click.Path(), metavar="PATH", help=texts.cli_access_log)
+    @click.option("--access-log-probes", is_flag=True, help=texts.cli_access_log_probes)
+    @click.option("--admin", type=AdminUrl(), metavar="URL", help=texts.cli_admin)
+    @click.option("--admin-token-file", type=File(), help=texts.cli_admin_token_file)
     @click.option("--no-console", is_flag=True, help=texts.cli_no_console)
     @click.option("--portable", is_flag=True, help=texts.cli_portable)
     @click.pass_context
@@ -160,10 +165,15 @@ def build_cli(texts: Texts) -> click.Group:
         log_format: str,
         quiet: bool,
         log_probes: bool,
+        access_log: str | None,
+        access_log_probes: bool,
+        admin: Any,
+        admin_token_file: str | None,
         no_console: bool,
         portable: bool,
         **rest: Any,
     ) -> None:
+        from tcpecho_trio.cli.administration import AdminOptions
         from tcpecho_trio.cli.server_process import IDENTITY, room_for_connections, run_server
         from tcpecho_trio.server import RemoteShutdown, Settings
         from tcpecho_trio.server.endpoints import Endpoint, Scheme
@@ -185,8 +195,16 @@ def build_cli(texts: Texts) -> click.Group:
             tls_files = TlsFiles(tls_cert, tls_key, tls_client_ca)
         elif any(endpoint.scheme is Scheme.TLS for endpoint in listen):
             raise click.UsageError(texts.cli_tls_needed)
+        if access_log_probes and not access_log:
+            raise click.UsageError(texts.cli_access_log_alone)
+        if admin is None and admin_token_file is not None:
+            raise click.UsageError(texts.cli_admin_token_alone)
+        if admin is not None and not admin.local and admin_token_file is None:
+            raise click.UsageError(texts.cli_admin_needs_token)
+        if admin is not None and admin.tls and tls_files is None:
+            raise click.UsageError(texts.cli_admin_needs_tls)
         endpoints = [*listen, *unix]
-        if any(endpoint.scheme is Scheme.UNIX for endpoint in endpoints):
+        if any(endpoint.scheme is Scheme.UNIX for endpoint in endpoints) or (admin and admin.path):
             _check_unix_sockets(texts)
         if not endpoints or _given(context, "host") or _given(context, "port"):
             scheme = Scheme.TLS if tls_files else Scheme.TCP
@@ -216,6 +234,9 @@ def build_cli(texts: Texts) -> click.Group:
                 as_json=log_format == "json",
                 messages=not quiet,
                 probes=log_probes,
+                access_log=access_log or None,
+                access_log_probes=access_log_probes,
+                admin_options=AdminOptions(admin, admin_token_file) if admin else None,
                 console=not no_console,
             )
         )

@@ -174,6 +174,19 @@ class EndpointUrl(_Parsed):
         return Endpoint.parse(value)
 
 
+class AdminUrl(_Parsed):
+    """Where the administrator's endpoint is: ``http://``, ``https://`` or ``unix://``."""
+
+    name = "url"
+    expects = "expects_admin"
+
+    def parse(self, value: str) -> Any:
+        """An endpoint."""
+        from tcpecho_trio.admin.endpoint import AdminEndpoint
+
+        return AdminEndpoint.parse(value)
+
+
 class SocketPath(_Parsed):
     """A Unix socket's path, to listen at."""
 

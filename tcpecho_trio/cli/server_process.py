@@ -15,18 +15,24 @@ from functools import partial
 
 import trio
 
+from tcpecho_trio.admin.state import ServerState
+from tcpecho_trio.cli.access_log_file import AccessLogFile
+from tcpecho_trio.cli.administration import AdminOptions, make_admin
 from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
 from tcpecho_trio.errors import CannotListen, CannotRead, TcpEchoError
 from tcpecho_trio.nurseries import open_nursery
 from tcpecho_trio.server import DrainReason, Events, Journal, Lifecycle, Registry, Settings, serve
+from tcpecho_trio.server.access_log import AccessLog
 from tcpecho_trio.server.console import Console
 from tcpecho_trio.server.event_fields import fields_of
 from tcpecho_trio.server.events import (
     AcceptFailed,
+    AdminListening,
     CertificateKept,
     CertificateReloaded,
     Unraisable,
 )
+from tcpecho_trio.server.faults import FaultSampler
 from tcpecho_trio.server.journal import LinesLost
 from tcpecho_trio.server.renderers import Put, Renderer, console_renderer, json_renderer
 from tcpecho_trio.server.tls import Tls, TlsFiles
@@ -72,6 +78,9 @@ async def run_server(
     as_json: bool,
     messages: bool,
     probes: bool,
+    access_log: str | None,
+    access_log_probes: bool,
+    admin_options: AdminOptions | None,
     console: bool,
 ) -> None:
     """Run a server with its journal, its signals and its console around it.
@@ -83,9 +92,14 @@ async def run_server(
       as_json: the journal is one JSON object a line.
       messages: each message and reply is told.
       probes: clients are told of that leave without having said anything.
+      access_log: the file of the access log, or ``-`` for standard output; None for no log.
+      access_log_probes: it has lines for probes, too.
+      admin_options: the administrator's endpoint; None for none.
       console: words are read from standard input.
 
     Raises:
+      CannotLog: the access log's file cannot be opened.
+      AdminError: the administrator's endpoint lacks something.
       CannotListen: an endpoint could not be opened, or was not when it was handed to us.
       CannotRead: the certificate cannot be used.
     """
@@ -108,6 +122,21 @@ async def run_server(
     errors = _log_writer(2, lambda put: console_renderer(put, texts), encoding=sys.stderr.encoding)
     journal = Journal(renderer(output.put), messages=messages, probes=probes)
     journal.listen_to(events)
+    log_file = None
+    if access_log is not None:
+        put = output.put
+        if access_log != "-":
+            log_file = AccessLogFile(access_log, events)
+            put = log_file.put
+        AccessLog(put, settings.name, probes=access_log_probes).listen_to(events)
+    faults = FaultSampler(settings.faults, settings.fault_seed)
+    admin = None
+    if admin_options is not None:
+        state = ServerState(
+            *(settings, lifecycle, registry, events, faults),
+            lost_lines=lambda: sum(log.dropped for log in (output, errors, log_file) if log),
+        )
+        admin = make_admin(admin_options, state, tls, settings.unix_mode)
 
     async def obey_signals(arriving: AsyncIterator[int]) -> None:
         async for number in arriving:
@@ -140,7 +169,7 @@ async def run_server(
             )
             await words.run(greet=os.isatty(0))
 
-    if hasattr(signal, "SIGUSR1"):
+    if hasattr(signal, "SIGUSR1") and log_file is None:
         # Tools that rotate logs send it. The journal goes to standard output, which its reader
         # rotates: there is nothing to reopen, and no reason to die.
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -153,11 +182,19 @@ async def run_server(
             if tls is not None and hasattr(signal, "SIGHUP"):
                 hang_ups = stack.enter_context(_signals(signal.SIGHUP))
                 surroundings.start_soon(obey_reloads, hang_ups, tls)
+            if log_file is not None:
+                stack.enter_context(log_file)
+                surroundings.start_soon(log_file.run)
+                if hasattr(signal, "SIGUSR1"):
+                    rotations = stack.enter_context(_signals(signal.SIGUSR1))
+                    surroundings.start_soon(log_file.reopen_at, rotations)
             surroundings.start_soon(output.run)
             surroundings.start_soon(errors.run)
             surroundings.start_soon(journal.run)
             surroundings.start_soon(obey_signals, arriving)
             try:
+                if admin is not None:
+                    admin_name = await surroundings.start(admin.run)
                 await surroundings.start(
                     partial(
                         serve,
@@ -167,8 +204,14 @@ async def run_server(
                         events=events,
                         tls=tls,
                         listeners=listeners,
+                        also=admin.conversations if admin is not None else {},
+                        faults=faults,
                     )
                 )
+                if admin is not None and admin_options is not None:
+                    events.publish(AdminListening(admin_name))
+                    if admin_options.in_clear:
+                        errors.put(texts.admin_in_clear.format(listener=admin_name))
                 notifier.ready()
                 surroundings.start_soon(notifier.run)
                 surroundings.start_soon(tell_manager)
@@ -178,6 +221,10 @@ async def run_server(
             finally:
                 with trio.CancelScope(shield=True):  # each flush has its own deadline
                     async with trio.open_nursery() as flushing:
+                        if admin is not None:
+                            flushing.start_soon(admin.finish)
+                        if log_file is not None:
+                            flushing.start_soon(log_file.flush)
                         flushing.start_soon(output.flush)
                         flushing.start_soon(errors.flush)
             surroundings.cancel_scope.cancel()

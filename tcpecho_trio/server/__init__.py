@@ -15,7 +15,7 @@ something.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import trio
@@ -33,7 +33,7 @@ from tcpecho_trio.server.events import (
     ServerStopped,
     ShutdownDelayed,
 )
-from tcpecho_trio.server.faults import Fault
+from tcpecho_trio.server.faults import Fault, FaultSampler
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle, Phase
 from tcpecho_trio.server.listeners import Listeners
@@ -74,6 +74,8 @@ async def serve(
     events: Events | None = None,
     tls: Tls | None = None,
     listeners: Sequence[trio.abc.Listener[Any]] = (),
+    also: Mapping[str, trio.abc.Listener[Any]] | None = None,
+    faults: FaultSampler | None = None,
     task_status: trio.TaskStatus[list[trio.abc.Listener[Any]]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until the life cycle says stop, then drain and return.
@@ -90,6 +92,11 @@ async def serve(
       tls: what clients of ``tls://`` endpoints shake hands with; it may be loaded anew meanwhile.
       listeners: already listening, to be served instead of those that the settings name, and
         closed at the end; over TLS where they are TCP and there is `tls`.
+      also: listeners by another way than a socket, by the names of their endpoints, to be served
+        as well. Their streams know whose they are: each has a `peer`
+        (:class:`~tcpecho_trio.server.peer.Peer`).
+      faults: who suffers what, for a caller who changes that meanwhile; by default what the
+        settings say.
       task_status: for ``nursery.start()``.
 
     Raises:
@@ -100,7 +107,9 @@ async def serve(
     lifecycle = Lifecycle(settings.shutdown_delay) if lifecycle is None else lifecycle
     pump = _make_pump(settings, events)
     carrier = OwnTask(events, settings.longest_silence) if pump is None else pump
-    context = ServerContext(settings, lifecycle, registry, events, carrier)
+    if faults is None:
+        faults = FaultSampler(settings.faults, settings.fault_seed)
+    context = ServerContext(settings, lifecycle, registry, events, carrier, faults=faults)
     closed_listeners = trio.Event()
     started = False
     try:
@@ -115,7 +124,9 @@ async def serve(
                         server.start_soon(_end_the_delay, context)
                         server.start_soon(_drain_when_told, context, *scopes, closed_listeners)
                         server.start_soon(_abort_when_told, context, connections.cancel_scope)
-                        opened = await _listen(context, tls, listeners, accepting, connections)
+                        opened = await _listen(
+                            context, tls, listeners, also or {}, accepting, connections
+                        )
                         started = True
                         task_status.started(opened)
                 finally:
@@ -146,6 +157,7 @@ async def _listen(
     context: ServerContext,
     tls: Tls | None,
     inherited: Sequence[trio.abc.Listener[Any]],
+    also: Mapping[str, trio.abc.Listener[Any]],
     accepting: trio.Nursery,
     connections: trio.Nursery,
 ) -> list[trio.abc.Listener[Any]]:
@@ -165,6 +177,8 @@ async def _listen(
         opened, name = await accepting.start(listeners.open, endpoint)
         serving += opened
         names.append(name)
+    for name, listener in also.items():
+        accepting.start_soon(listeners.accept_streams, listener, name)
     for name in names:
         context.events.publish(Listening(name))
     return serving

@@ -33,9 +33,13 @@ from tcpecho_trio.server.connection import Connection
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.context import ServerContext
 from tcpecho_trio.server.endpoints import Endpoint
-from tcpecho_trio.server.events import ConnectionCrashed, ConnectionProbed, ConnectionRefused
+from tcpecho_trio.server.events import (
+    AdmissionAborted,
+    ConnectionCrashed,
+    ConnectionProbed,
+    ConnectionRefused,
+)
 from tcpecho_trio.server.fault_stage import FaultStage
-from tcpecho_trio.server.faults import FaultSampler
 from tcpecho_trio.server.memory import REFUSALS, room_for_clients
 from tcpecho_trio.server.peer import Peer
 from tcpecho_trio.server.proxy_stage import ProxyHeaderStage
@@ -71,8 +75,7 @@ class Admission:
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
-        settings = context.settings
-        self._faults = FaultSampler(settings.faults, settings.fault_seed)
+        self._fault_stage = FaultStage(context.events, context.settings.write_period)
         self._handshakes = Handshakes()
         self._most: int | None = None  # clients at a time; decided as the first one comes
         self._refusals = sys.maxsize
@@ -110,7 +113,7 @@ class Admission:
         return handle
 
     def _stages(self, endpoint: AcceptedAt) -> tuple[Stage, ...]:
-        """The stages behind the limit, in the order of the wire."""
+        """The stages behind the limit, in the order of the wire; faults come last, if drawn."""
         settings = self._context.settings
         stages: list[Stage] = []
         refusals = settings.wire_errors
@@ -125,8 +128,6 @@ class Admission:
             stages.append(AddressLimit(self._context.registry, most, reply))
         if endpoint.tls is not None:
             stages.append(TlsStage(endpoint.tls, settings.write_period, self._handshakes))
-        if settings.faults:
-            stages.append(FaultStage(self._context.events, settings.write_period))
         return tuple(stages)
 
     def _accept(
@@ -138,7 +139,8 @@ class Admission:
         frame.
         """
         try:
-            peer = Peer.of(stream.socket)
+            known = getattr(stream, "peer", None)  # to a stream that is no socket
+            peer = Peer.of(stream.socket) if known is None else known
         except OSError:  # reset before it was accepted
             return _nobody()
         if self._context.lifecycle.aborting:  # there is no time for it any more
@@ -150,7 +152,7 @@ class Admission:
             self._most = min(settings.max_connections, room)
             self._refusals = REFUSALS if room < settings.max_connections else sys.maxsize
         full = registry.places >= self._most
-        number = registry.accept()
+        number = registry.accept(endpoint.name)
         try:
             if full and registry.places > self._most + self._refusals:
                 info = ConnectionInfo(number, peer.name, peer.name, endpoint.name)
@@ -158,16 +160,19 @@ class Admission:
                 registry.close(number, CloseReason.FULL)
                 self._context.events.publish(ConnectionRefused(info, CloseReason.FULL))
                 return _nobody()
-            if not (stages or full):  # most servers, and nearly all of their connections
+            sampler = self._context.faults
+            faults = sampler.draw() if sampler.faults and not full else ()
+            if not (stages or full or faults):  # most servers, and nearly all of their connections
                 info = ConnectionInfo(number, peer.name, peer.name, endpoint.name)
                 return self._conversation(endpoint, stream, stream, info, peer.local).run()
-            faults = self._faults.draw() if settings.faults and not full else ()
             info = ConnectionInfo(
                 number, peer.name, peer.name, endpoint.name, faults=tuple(map(str, faults))
             )
             accepted = AcceptedConnection(stream, stream, peer, info, peer.local, peer.host, faults)
             if full:
                 return self._reject(accepted, self._no_place(endpoint, info))
+            if faults:
+                stages = (*stages, self._fault_stage)
             return self._admit(endpoint, stages, accepted)
         except Exception as error:  # noqa: BLE001  our bug, or no memory: it costs this client only
             registry.close(number, CloseReason.CRASHED)
@@ -194,6 +199,7 @@ class Admission:
                 outcome = Rejection(CloseReason.PROBE, ConnectionProbed(accepted.info))
             except trio.Cancelled:
                 registry.close(number, CloseReason.ABORTED)
+                self._context.events.publish(AdmissionAborted(accepted.info))
                 raise
             except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
                 outcome = Rejection(CloseReason.CRASHED, ConnectionCrashed(accepted.info, error))

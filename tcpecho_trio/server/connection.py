@@ -72,6 +72,7 @@ class Connection:
     __slots__ = (
         "_closing",
         "_context",
+        "_dismissed",
         "_local",
         "_silent",
         "_stream",
@@ -108,6 +109,7 @@ class Connection:
         self._silent = False  # the last message gets no reply
         self._waiting: trio.CancelScope | None = None  # for the client; ended by wake()
         self._closing: CloseReason | None = None  # once it is decided
+        self._dismissed = False  # an operator wants it closed
 
     def wake(self) -> None:
         """Stop waiting for the client: the server drains, or aborts.
@@ -118,6 +120,16 @@ class Connection:
             self._waiting.cancel()  # without effect on a wait that is over
         if is_plain(self._stream):
             self._context.carrier.let_go(self._stream)
+
+    def dismiss(self) -> None:
+        """Close it in an orderly way, as a drain would, but this one only."""
+        self._dismissed = True
+        self.wake()
+
+    @property
+    def closing(self) -> CloseReason | None:
+        """Why it ends; None as long as that is not decided."""
+        return self._closing
 
     async def run(self) -> None:
         """Converse until the end, whichever it is, and leave the registry at its close."""
@@ -178,7 +190,7 @@ class Connection:
             answering = self._answer(due)
             del due  # a client that never reads shall not keep what it sent in memory
             await answering
-        if self._closing is None and self._context.lifecycle.draining:
+        if self._closing is None and (self._dismissed or self._context.lifecycle.draining):
             await self._finish_for_drain()
         elif self._closing is None:
             await self._end_input(CloseReason.IDLE)
@@ -191,7 +203,7 @@ class Connection:
         """
         stats, stream = self.stats, self._stream
         longest_silence = self._context.settings.longest_silence
-        while not self._context.lifecycle.draining:
+        while not (self._dismissed or self._context.lifecycle.draining):
             handoff: Handoff | None = RECEIVE
             if not self.protocol.awaits_quiet and is_plain(stream):
                 handoff = await self._context.carrier.carry(stream, self)
@@ -231,7 +243,8 @@ class Connection:
             if waiting.cancelled_caught and self._context.lifecycle.aborting:
                 continue
             if waiting.cancelled_caught or room < 0:
-                await self._end_input(CloseReason.DRAINED)
+                dismissed = self._dismissed and not self._context.lifecycle.draining
+                await self._end_input(CloseReason.OPERATOR if dismissed else CloseReason.DRAINED)
             else:
                 await self._answer(self._take(chunk))
 
@@ -333,6 +346,7 @@ class Connection:
         """Do what a command asks for; return what is to be said about it."""
         command, terminator = request.command, request.terminator
         context = self._context
+        context.registry.commands[command.action] += 1
         lines = [command.text]
         if command.action is Action.LIST:
             lines += context.registry.clients()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tcpecho_trio.server.faults import FaultSampler
 from tcpecho_trio.server.lifecycle import Lifecycle
 from tcpecho_trio.server.portable import OwnTask
 from tcpecho_trio.server.pump import Pump
@@ -24,6 +25,7 @@ class ServerContext:
       events: what happens, for those who subscribe to it.
       carrier: moves plain traffic.
       turns: how much time obeying commands may take.
+      faults: who suffers what; they may be changed while the server runs.
     """
 
     settings: Settings
@@ -32,3 +34,4 @@ class ServerContext:
     events: Events
     carrier: Pump | OwnTask
     turns: Turns = field(default_factory=Turns)
+    faults: FaultSampler = field(default_factory=FaultSampler)

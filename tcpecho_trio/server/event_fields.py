@@ -13,10 +13,14 @@ from dataclasses import fields
 from typing import Any
 
 from tcpecho_trio.display import shown
+from tcpecho_trio.proxy_protocol import Header
 from tcpecho_trio.proxy_protocol.tlvs import TlvType
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.events import Event
 from tcpecho_trio.server.stats import ConnectionStats, Totals
+
+MAX_NAME = 255
+"""Characters of a name from a PROXY header: as long as one may be in DNS (RFC 1035 §2.3.4)."""
 
 COUNTERS = ("bytes_in", "bytes_out", "messages_in", "messages_out")
 
@@ -66,3 +70,23 @@ def connection_fields(info: ConnectionInfo) -> dict[str, Any]:
     if info.faults:
         plain["faults"] = " ".join(info.faults)
     return plain
+
+
+def proxy_fields(header: Header | None) -> dict[str, Any] | None:
+    """What a PROXY header says of a client, where a connection is listed; None without one.
+
+    ``unique_id`` and ``authority`` are None where it has none. Its other TLVs are left out: they
+    may be 64 KiB long.
+    """
+    if header is None:
+        return None
+    described = header.described()
+    named: dict[str, Any] = {"unique_id": None, "authority": None}
+    for tlv in described.pop("tlvs"):
+        if tlv["type"] in named:
+            value = tlv["value"]
+            if isinstance(value, str):
+                named[tlv["type"]] = shown(value, MAX_NAME)
+            else:
+                named[tlv["type"]] = {"hex": value["hex"][: 2 * MAX_NAME]}
+    return {**described, **named}

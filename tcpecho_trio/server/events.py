@@ -25,6 +25,8 @@ class DrainReason(enum.Enum):
     CONSOLE = "console"
     REMOTE = "remote"
     """A client sent the word that shuts the server down."""
+    ADMIN = "admin"
+    """Somebody at the administrator's endpoint."""
     PROGRAM = "program"
     """The program that runs the server."""
 
@@ -41,6 +43,14 @@ class Listening(Event):
     """Clients can connect to this endpoint, written with its real port."""
 
     name: ClassVar[str] = "listening"
+    listener: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdminListening(Event):
+    """The administrator's endpoint answers here; written with its real port."""
+
+    name: ClassVar[str] = "admin_listening"
     listener: str
 
 
@@ -106,6 +116,14 @@ class ConnectionRefused(Event):
     name: ClassVar[str] = "refused"
     connection: ConnectionInfo
     reason: CloseReason
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionAborted(Event):
+    """The server ended while a client was still being let in."""
+
+    name: ClassVar[str] = "admission_aborted"
+    connection: ConnectionInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +212,29 @@ class CertificateKept(Event):
 
     name: ClassVar[str] = "tls_kept"
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLogReopened(Event):
+    """From now on the access log goes to the file that has its name now."""
+
+    name: ClassVar[str] = "access_log_reopened"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLogKept(Event):
+    """The access log's file could not be opened again; the old one is written to."""
+
+    name: ClassVar[str] = "access_log_kept"
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLogLost(Event):
+    """So many lines of the access log could not be written."""
+
+    name: ClassVar[str] = "access_log_lost"
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,9 +102,19 @@ class FaultSampler:
     Args:
       faults: those that there are.
       seed: None for a different choice in every run.
+
+    Attributes:
+      faults: those that there are now.
     """
 
-    def __init__(self, faults: tuple[Fault, ...], seed: int | None) -> None:
+    def __init__(self, faults: tuple[Fault, ...] = (), seed: int | None = None) -> None:
+        self._seed = seed
+        self.change(faults)
+
+    def change(self, faults: tuple[Fault, ...]) -> None:
+        """Have these faults from now on; each begins its choices anew."""
+        self.faults = faults
+        seed = self._seed
         self._draws = [
             (fault, random.Random(None if seed is None else f"{seed}/{number}"))  # noqa: S311
             for number, fault in enumerate(faults)

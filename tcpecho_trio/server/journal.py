@@ -160,7 +160,7 @@ class Journal:
                 self._introduce(connection.number)
                 if self._may_tell():
                     self._tell(event)
-            case events.FaultsInjected():
+            case events.FaultsInjected() | events.AdmissionAborted():
                 if self._may_tell():
                     self._tell(event)
             case events.ConnectionProbed():

@@ -40,7 +40,7 @@ take IPv4 clients, too, but other systems do not, and Trio never does."""
 
 # An address that getaddrinfo(3) knows and this machine does not have: ``::1`` in /etc/hosts
 # where IPv6 is switched off, as containers like it.
-_ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 class Listeners:
@@ -117,6 +117,13 @@ class Listeners:
         finally:
             acceptor.close()
 
+    async def accept_streams(self, listener: trio.abc.Listener[Any], name: str) -> None:
+        """Accept streams that are no sockets and know their peer, until cancelled."""
+        # Like those of a Unix socket they have no address of their own, and no proxy before them.
+        endpoint = Endpoint(Scheme.UNIX, path=name, proxy=False)
+        handler = self._admission.handler(name, endpoint, unix=True)
+        await _serve(Acceptor(handler, self._connections), listener)
+
     async def _open_unix(self, endpoint: Endpoint, status: trio.TaskStatus[Opened]) -> None:
         handler = self._admission.handler(str(endpoint), endpoint, unix=True)
         acceptor = Acceptor(handler, self._connections)
@@ -131,9 +138,9 @@ class Listeners:
     async def _open_tcp(self, endpoint: Endpoint, status: trio.TaskStatus[Opened]) -> None:
         tls = self._tls if endpoint.scheme is Scheme.TLS else None
         for attempts_left in reversed(range(PORT_ATTEMPTS)):
-            addresses = await _addresses(endpoint.host, endpoint.port)
+            addresses = await addresses_of(endpoint.host, endpoint.port)
             try:
-                port = endpoint.port or await _free_port(addresses)
+                port = endpoint.port or await free_port(addresses)
                 name = str(replace(endpoint, port=port))
                 handler = self._admission.handler(name, endpoint, tls=tls)
                 async with self._serving(addresses, port, handler) as listeners:
@@ -164,7 +171,7 @@ class Listeners:
                             _serve_tcp, acceptor, handler, port, address
                         )
                     except OSError as error:
-                        if error.errno not in _ABSENT:
+                        if error.errno not in ABSENT:
                             raise
                         absent = error
                         continue
@@ -210,7 +217,7 @@ async def _started_by_the_acceptor(_: object) -> None:  # noqa: ASYNC124  as Tri
     raise AssertionError("the acceptor starts its own handler")
 
 
-async def _addresses(host: str, port: int) -> list[str]:
+async def addresses_of(host: str, port: int) -> list[str]:
     """The addresses that a host stands for, each once. ``*`` and ``::`` stand for all there are.
 
     Raises:
@@ -225,13 +232,13 @@ async def _addresses(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-async def _free_port(addresses: list[str]) -> int:
+async def free_port(addresses: list[str]) -> int:
     """A port that is free right now on the first of the addresses that there is."""
     for left, address in reversed(list(enumerate(reversed(addresses)))):
         try:
             (listener,) = await trio.open_tcp_listeners(0, host=address)
         except OSError as error:
-            if error.errno not in _ABSENT or not left:
+            if error.errno not in ABSENT or not left:
                 raise
         else:
             async with listener:

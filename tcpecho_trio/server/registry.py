@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
 
 import trio
 
+from tcpecho_trio.dialects import Action
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.stats import ConnectionStats, Totals
@@ -27,6 +29,13 @@ class Conversation(Protocol):
     def wake(self) -> None:
         """Stop waiting for the client: the server drains, or aborts."""
 
+    def dismiss(self) -> None:
+        """Close this one in an orderly way."""
+
+    @property
+    def closing(self) -> CloseReason | None:
+        """Why it ends; None as long as that is not decided."""
+
 
 class Registry:
     """The connections of one server. At any moment ``accepted == places + closed``.
@@ -39,8 +48,11 @@ class Registry:
     def __init__(self) -> None:
         self._places: dict[int, Conversation | None] = {}  # a dict keeps its order
         self._talking = 0
-        self.accepted = 0
-        """How many connections have been accepted since the start."""
+        self.accepted_at: Counter[str] = Counter()
+        """How many connections have been accepted at each endpoint since the start."""
+        self.commands: Counter[Action] = Counter()
+        """How often a client's command was obeyed, or refused."""
+        self._numbers = itertools.count(1)
         self.close_reasons: Counter[CloseReason] = Counter()
         """How many connections were closed for each reason."""
         self.served = 0
@@ -53,11 +65,12 @@ class Registry:
         self._addresses: Counter[str] = Counter()  # where their number is limited
         self._address_of: dict[int, str] = {}
 
-    def accept(self) -> int:
-        """Give a connection its number and its place."""
-        self.accepted += 1
-        self._places[self.accepted] = None
-        return self.accepted
+    def accept(self, endpoint: str) -> int:
+        """Give a connection that is accepted at this endpoint its number and its place."""
+        number = next(self._numbers)
+        self.accepted_at[endpoint] += 1
+        self._places[number] = None
+        return number
 
     def open(self, connection: Conversation) -> None:
         """The client may talk from now on."""
@@ -90,6 +103,11 @@ class Registry:
         self.close_reasons[reason] += 1
 
     @property
+    def accepted(self) -> int:
+        """How many connections have been accepted since the start."""
+        return self.accepted_at.total()
+
+    @property
     def places(self) -> int:
         """How many connections there are, those that are being admitted included."""
         return len(self._places)
@@ -98,6 +116,10 @@ class Registry:
     def closed(self) -> int:
         """How many connections have come and gone."""
         return self.close_reasons.total()
+
+    def find(self, number: int) -> Conversation | None:
+        """The connection of that number, if its client may talk."""
+        return self._places.get(number)
 
     def totals(self) -> Totals:
         """What has passed on all connections, open and closed."""

@@ -39,7 +39,7 @@ def console_renderer(put: Put, texts: Texts) -> Renderer:
                 said["aborted"] = texts.counted("clients_aborted", fields["aborted"])
         if name in OMITTED:
             said["count"] = texts.counted(OMITTED[name], fields["count"])
-        elif name == "lines_lost":
+        elif name in ("lines_lost", "access_log_lost"):
             put(texts.counted(name, fields["count"]))
             return
         elif "count" in fields:

@@ -33,11 +33,16 @@ class LogWriter:
 
     Args:
       fd: where to write; stays open and in the mode it is in.
-      lost: makes the line that says how many lines were lost.
+      lost: makes the line that says how many lines were lost; or says it elsewhere, and returns
+        None.
       encoding: of the lines; what it lacks is escaped, lone surrogates among it.
+
+    Attributes:
+      dropped: how many lines have been lost. It only grows.
     """
 
-    def __init__(self, fd: int, lost: Callable[[int], str], encoding: str = "utf-8") -> None:
+    def __init__(self, fd: int, lost: Callable[[int], str | None], encoding: str = "utf-8") -> None:
+        self.dropped = 0
         self._fd = fd
         self._lost = lost
         self._encoding = encoding
@@ -45,6 +50,7 @@ class LogWriter:
         self._rest = b""  # of a line whose beginning has been written
         self._size = 0  # of the queue, of what is being written, and of the rest
         self._count_lost = 0
+        self._anew = False
         self._next = -math.inf  # when the next write may begin
         self._hurry = trio.Event()  # set when nothing more will come
         self._filled = trio.Event()
@@ -54,7 +60,11 @@ class LogWriter:
     def put(self, line: str) -> None:
         """Queue a line; lose it when the queue is full. Never blocks, never fails."""
         if not self._enqueue(line):
-            self._count_lost += 1
+            self._lose(1)
+
+    def start_anew(self) -> None:
+        """What follows goes to another file: of a line that was cut, nothing shall be in it."""
+        self._anew = True
 
     async def flush(self) -> None:
         """Write what is left, the last there is; wait at most :data:`FLUSH_TIME` seconds."""
@@ -96,12 +106,28 @@ class LogWriter:
             self._filled.set()
         return True
 
+    def _drop_rest(self) -> None:
+        """Forget the rest of a line that was begun in another file."""
+        if self._anew:
+            self._anew = False
+            if self._rest:
+                self._lose(1)
+                self._size -= len(self._rest)
+                self._rest = b""
+
+    def _lose(self, lines: int) -> None:
+        self._count_lost += lines
+        self.dropped += lines
+
     def _tell_lost(self) -> None:
-        if self._count_lost and self._enqueue(self._lost(self._count_lost)):
-            self._count_lost = 0
+        if self._count_lost:
+            line = self._lost(self._count_lost)
+            if line is None or self._enqueue(line):
+                self._count_lost = 0
 
     async def _write_queue(self, output: Output) -> bool:
         """Write the rest of a line, then all the lines that wait; return whether that worked."""
+        self._drop_rest()
         begun = bool(self._rest)
         lines = [self._rest, *self._queue] if begun else self._queue
         self._rest, self._queue = b"", []
@@ -110,9 +136,11 @@ class LogWriter:
             data = memoryview(b"".join(lines))
             while written < len(data):
                 written += await output.write_some(data[written:])
+                if self._anew and written < len(data):  # the rest is not for the new file
+                    raise OSError("another file, in the middle of a line")
         except (OSError, MemoryError):  # a full disk, a reader that has left, no more threads
             self._rest, lost = _unwritten(lines, written, begun=begun)
-            self._count_lost += lost
+            self._lose(lost)
         # Only what has left or is lost makes room: a stalled output fills the queue once.
         self._size -= sum(map(len, lines)) - len(self._rest)
         return written == sum(map(len, lines))

@@ -17,6 +17,7 @@ class Texts:
 
     # The server's journal, one field per event.
     listening: str
+    admin_listening: str
     connected: str
     received: str
     replied: str
@@ -33,6 +34,10 @@ class Texts:
     tls_refused: str
     tls_reloaded: str
     tls_kept: str
+    admission_aborted: str
+    access_log_reopened: str
+    access_log_kept: str
+    access_log_lost: tuple[str, str]
     faulty: str
     accept_failed: str
     shutdown_delayed: str
@@ -53,6 +58,7 @@ class Texts:
     closed_eof: str
     closed_drained: str
     closed_idle: str
+    closed_operator: str
     closed_reset: str
     closed_write_timeout: str
     closed_foreign: str
@@ -91,6 +97,7 @@ class Texts:
     drain_signal: str
     drain_remote: str
     drain_program: str
+    drain_admin: str
 
     # The server's console.
     console_hint: str
@@ -138,6 +145,11 @@ class Texts:
     cannot_listen_at_path: str
     cannot_inherit: str
     cannot_read: str
+    cannot_read_token: str
+    cannot_log: str
+    cannot_administer: str
+    admin_needs_extra: str
+    admin_in_clear: str
     unknown_host: str
     connection_refused: str
     cannot_connect: str
@@ -221,6 +233,14 @@ class Texts:
     cli_quiet: str
     cli_log_probes: str
     cli_no_console: str
+    cli_access_log: str
+    cli_access_log_probes: str
+    cli_access_log_alone: str
+    cli_admin: str
+    cli_admin_token_file: str
+    cli_admin_needs_token: str
+    cli_admin_needs_tls: str
+    cli_admin_token_alone: str
     cli_portable: str
     cli_message: str
     cli_framing: str
@@ -262,6 +282,7 @@ class Texts:
     expects_host: str
     expects_endpoint: str
     expects_socket: str
+    expects_admin: str
     expects_mode: str
     expects_network: str
     expects_fault: str

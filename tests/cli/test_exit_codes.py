@@ -18,6 +18,8 @@ CODES = {
     "CannotStart": 3,
     "CannotListen": 3,
     "CannotRead": 3,
+    "CannotLog": 3,
+    "AdminError": 3,
     "CannotConnect": 3,
     "ServerFull": 3,
     "TooSlow": 4,

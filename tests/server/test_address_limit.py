@@ -83,7 +83,7 @@ def test_no_address_ever_has_more_than_it_may_and_none_is_lost(
     registry, there = Registry(), dict[int, str]()
     for address, comes in steps:
         if comes:
-            number = registry.accept()
+            number = registry.accept("here")
             room = list(there.values()).count(address) < 2
             assert registry.take_address(number, address, 2) is room
             if room:

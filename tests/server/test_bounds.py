@@ -57,7 +57,11 @@ class Listed:
         self.info = ConnectionInfo(number, name, name, "here:1")
         self.stats = ConnectionStats(0.0)
 
+    closing = None
+
     def wake(self) -> None: ...
+
+    def dismiss(self) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,7 @@ async def test_replies_to_a_flood_of_words_never_stand_in_memory_all_at_once(
 ) -> None:
     registry = Registry()
     for _ in range(100):
-        registry.open(Listed(registry.accept()))
+        registry.open(Listed(registry.accept("here")))
     stream = Whole(chunk)
     await over(stream, Settings(dialect=dialect), registry=registry).run()
     words = chunk.count(b"\n")

@@ -63,7 +63,11 @@ class Someone:
         self.stats = ConnectionStats(trio.current_time())
         self.stats.received(b"hola\n" * 1234, 1234)
 
+    closing = None
+
     def wake(self) -> None: ...
+
+    def dismiss(self) -> None: ...
 
 
 def console(
@@ -97,7 +101,7 @@ async def test_listing_shows_who_is_connected_and_what_passed(typed: Typed) -> N
     words, _, said = console(typed.input, registry)
     words.obey("listar")
     assert said == ["No hay clientes conectados."]
-    registry.accept()
+    registry.accept("here")
     registry.open(Someone())
     words.obey("listar")
     title, client = said[1:]

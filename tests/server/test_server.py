@@ -322,8 +322,8 @@ async def test_a_server_that_cannot_open_every_endpoint_aborts_who_came_by_anoth
             return opened[0]
 
         opened: list[int] = []
-        find = listeners_module._free_port
-        monkeypatch.setattr(listeners_module, "_free_port", free_port)
+        find = listeners_module.free_port
+        monkeypatch.setattr(listeners_module, "free_port", free_port)
         monkeypatch.setattr("trio.socket.getaddrinfo", connect_before_the_second)
         assert (await unstarted(Settings(listen=endpoints))).message == "port_taken"
     (client,) = early

@@ -142,7 +142,7 @@ async def obeyed(
         *(Settings(), Lifecycle(), registry, events, OwnTask(events)),
         turns=turns,  # type: ignore[arg-type]
     )
-    info = ConnectionInfo(registry.accept(), "peer:1", "peer:1", "here:1")
+    info = ConnectionInfo(registry.accept("here:1"), "peer:1", "peer:1", "here:1")
     connection = Connection(theirs, info, context, ADMIN, trusted=True)
     await ours.send_all(b"hola\n" + b"LISTAR\n" * words + b"hola\n")
     await ours.send_eof()

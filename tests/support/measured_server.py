@@ -42,9 +42,9 @@ class WatchedRegistry(Registry):
         super().__init__()
         self.emptied = trio.Event()
 
-    def accept(self) -> int:
+    def accept(self, endpoint: str) -> int:
         self.emptied = trio.Event()
-        return super().accept()
+        return super().accept(endpoint)
 
     def close(self, number: int, reason: CloseReason) -> None:
         super().close(number, reason)

@@ -64,7 +64,7 @@ def over(
     context = ServerContext(
         settings or Settings(), lifecycle or Lifecycle(), registry, events, OwnTask(events)
     )
-    info = ConnectionInfo(registry.accept(), "peer:1", "peer:1", "here:1")
+    info = ConnectionInfo(registry.accept("here:1"), "peer:1", "peer:1", "here:1")
     dialect = context.settings.dialect
     return Connection(stream, info, context, dialect, trusted=trusted)  # type: ignore[arg-type]
 

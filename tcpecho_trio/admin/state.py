@@ -1,0 +1,150 @@
+"""What the administrator's endpoint knows of the server: its parts, and what they say together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import trio
+
+from tcpecho_trio import __version__
+from tcpecho_trio.server import Events, Lifecycle, Phase, Registry, Settings
+from tcpecho_trio.server.close_reason import CloseReason
+from tcpecho_trio.server.event_fields import proxy_fields
+from tcpecho_trio.server.events import Event, Listening
+from tcpecho_trio.server.faults import Fault, FaultSampler
+from tcpecho_trio.server.registry import Conversation
+
+REFUSED = (
+    CloseReason.FULL,
+    CloseReason.ADDRESS_LIMIT,
+    CloseReason.PROXY_HEADER,
+    CloseReason.TLS_HANDSHAKE,
+)
+"""Why a connection ends before its client may talk; the other reasons are those of `closed`."""
+
+
+@dataclass(eq=False)
+class ServerState:
+    """One server, for those who watch it.
+
+    Args:
+      settings, lifecycle, registry, events, faults: the server's own.
+      lost_lines: how many lines of its logs are lost by now.
+    """
+
+    settings: Settings
+    lifecycle: Lifecycle
+    registry: Registry
+    events: Events
+    faults: FaultSampler
+    lost_lines: Callable[[], int] = lambda: 0
+    listeners: list[str] = field(default_factory=list)
+    """Where clients can connect; empty until they can."""
+    loop_delay: float = 0.0
+    """How late the event loop was, at most, in the last second."""
+
+    def __post_init__(self) -> None:
+        self.started = datetime.now(UTC)
+        self._began = trio.current_time()
+
+    def __call__(self, event: Event) -> None:
+        """Take note of where clients can connect."""
+        if isinstance(event, Listening):
+            self.listeners.append(event.listener)
+
+    @property
+    def phase(self) -> str:
+        """Where the server is between start and end."""
+        phase = self.lifecycle.phase
+        return "starting" if phase is Phase.RUNNING and not self.listeners else phase.value
+
+    @property
+    def not_ready(self) -> str | None:
+        """Why a load balancer should send nobody here; None if it may."""
+        phase = self.phase
+        if phase != "running":
+            return phase
+        full = self.registry.places >= self.settings.max_connections
+        return "full" if full else None
+
+    def status(self) -> dict[str, Any]:
+        """The answer to ``GET /api/status``."""
+        registry, settings = self.registry, self.settings
+        totals = registry.totals()
+        reasons = registry.close_reasons
+        return {
+            "server": settings.name,
+            "version": __version__,
+            "phase": self.phase,
+            "ready": self.not_ready is None,
+            "reason": self.not_ready,
+            "started": written(self.started),
+            "uptime": round(trio.current_time() - self._began, 3),
+            "listeners": self.listeners,
+            "dialect": {
+                "name": settings.dialect.name,
+                "greeting": settings.dialect.greeting or None,
+                "words": [
+                    {"word": word.decode(), "command": command.action.value}
+                    for word, command in settings.dialect.words.items()
+                ],
+            },
+            "clients": len(registry),
+            "max_connections": settings.max_connections,
+            "totals": {
+                "accepted": registry.accepted,
+                "probes": reasons[CloseReason.PROBE],
+                "closed": {r.value: n for r, n in reasons.items() if r not in REFUSED},
+                "refused": {r.value: n for r, n in reasons.items() if r in REFUSED},
+                "bytes_in": totals.bytes_in,
+                "bytes_out": totals.bytes_out,
+                "messages_in": totals.messages_in,
+                "messages_out": totals.messages_out,
+            },
+            "faults": self.written_faults(),
+            "loop_delay": round(self.loop_delay, 6),
+        }
+
+    def written_faults(self) -> list[str]:
+        """The faults that new connections suffer, as ``--fault`` takes them."""
+        return [_with_share(fault) for fault in self.faults.faults]
+
+    def client(self, connection: Conversation) -> dict[str, Any]:
+        """One client of ``GET /api/clients``."""
+        info, stats = connection.info, connection.stats
+        age = trio.current_time() - stats.opened_at
+        since = datetime.fromtimestamp(datetime.now(UTC).timestamp() - age, UTC)
+        return {
+            "number": info.number,
+            "client": info.client,
+            "peer": info.peer,
+            "listener": info.listener,
+            "since": written(since),
+            "bytes_in": stats.bytes_in,
+            "bytes_out": stats.bytes_out,
+            "messages_in": stats.messages_in,
+            "messages_out": stats.messages_out,
+            "tls": info.tls,
+            "proxy": proxy_fields(info.header),
+            "faults": list(info.faults),
+        }
+
+
+def now() -> str:
+    """This moment, as RFC 3339 writes it."""
+    return written(datetime.now(UTC))
+
+
+def written(when: datetime) -> str:
+    """A moment as RFC 3339 writes it, in UTC."""
+    return when.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _with_share(fault: Fault) -> str:
+    if fault.share == 1:
+        return str(fault)
+    share = f"{fault.share:.9f}".rstrip("0").rstrip(".")
+    return f"{fault}@{share}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -137,6 +138,11 @@ async def test_what_is_wanted_is_counted_and_told_and_nothing_else(
             (RepliesSent, reply, ended if messages else 0),
         )
     ]
+
+
+def test_linux_has_a_pump() -> None:
+    """Else the tests of the pump would skip, and nobody would notice."""
+    assert pump_exists() == (sys.platform == "linux")
 
 
 async def test_whole_lines_take_the_short_way(

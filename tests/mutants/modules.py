@@ -49,9 +49,11 @@ MODULES = {
     "pump": Module(
         ("server/pump.py", "server/traffic.py", "server/portable.py", "server/sockets.py"),
         (
+            "server/test_plain_turns.py",
             "server/test_traffic.py",
             "server/test_pump_time.py",
             "server/test_bounds.py",
+            "server/test_no_memory.py",
             "server/test_pump.py",
             "server/test_events.py",
             "server/test_report.py",

@@ -80,6 +80,15 @@ class _Mutations(cst.CSTVisitor):
         self._way.append(node)
         if _is_declaration(node):
             return False
+        if isinstance(node, cst.Call) and m.matches(node.func, m.Name("cast")):
+            return True  # only what is cast is looked at
+        above = self._way[-2] if len(self._way) > 1 else None
+        if (
+            isinstance(above, cst.Call)
+            and m.matches(above.func, m.Name("cast"))
+            and node is above.args[0]
+        ):
+            return False
         for kind, operator in OPERATORS:
             if isinstance(node, kind):
                 self.found += [(tuple(self._way), mutated) for mutated in operator(node)]

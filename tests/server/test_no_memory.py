@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+from types import SimpleNamespace
 
+import outcome
 import pytest
 import trio
+import trio.testing
+from trio.testing import MockClock
 
+from tcpecho_trio.server import pump as pump_module
 from tcpecho_trio.server.events import Event, Listening
+from tcpecho_trio.server.pump import pump_exists
 from tcpecho_trio.server.subscriptions import Events
-from tests.support.running import read_all, read_exactly, running_server
+from tests.support.running import read_all, read_exactly, running_server, until
 
 pytestmark = pytest.mark.usefixtures("path")
 
@@ -82,6 +88,39 @@ async def test_a_read_or_a_write_without_memory_costs_that_connection(
                         await read_all(unlucky)
         await polite.send_all(b"adios\n")
         assert await read_exactly(polite, 6) == b"ADIOS\n"
+
+
+@pytest.mark.skipif(not pump_exists(), reason="there is no epoll here")
+async def test_without_memory_for_anything_the_pump_rests_a_twentieth_of_a_second(
+    path: str, monkeypatch: pytest.MonkeyPatch, mock_clock: MockClock
+) -> None:
+    if path != "pump":
+        pytest.skip("it is the pump's")
+    none_left = [True]
+
+    def kept(real: object) -> object:
+        def made(value: object) -> object:
+            if none_left:
+                raise MemoryError
+            return real(value)  # type: ignore[operator]
+
+        return made
+
+    outcomes = SimpleNamespace(Value=kept(outcome.Value), Error=kept(outcome.Error))
+    async with running_server() as server, await server.connect() as client:
+        await client.send_all(b"hola\n")
+        assert await read_exactly(client, 5) == b"HOLA\n"
+        monkeypatch.setattr(pump_module, "outcome", outcomes)
+        await client.send_eof()
+        for pause in (0.0, 0.049):
+            mock_clock.jump(pause)
+            await trio.testing.wait_all_tasks_blocked()  # it does not try all the time
+        none_left.clear()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(server.registry) == 1
+        mock_clock.jump(0.002)
+        assert await read_all(client) == b""
+        await until(lambda: server.registry.closed == 1)
 
 
 def test_a_subscriber_without_memory_misses_one_event_and_is_told_of_the_next() -> None:

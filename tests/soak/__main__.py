@@ -38,8 +38,9 @@ SOURCES = 200
 class Soak:
     """One run: its servers, what stands before them, and what came of it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, linger: float | None = None) -> None:
         self.seed = seed
+        self.linger = linger
         self.tally = Tally()
         self.lives: list[Life] = []
         self._proxies: list[FaultProxy] = []
@@ -48,7 +49,10 @@ class Soak:
     async def run(self, seconds: float, at_a_time: int, only: int | None) -> bool:
         """Play clients for so long, or `only` this one; print the report; say if all was well."""
         async with trio.open_nursery() as nursery:
-            for server in (Server("pump"), Server("portable", "--portable")):
+            for server in (
+                Server("pump", linger=self.linger),
+                Server("portable", "--portable", linger=self.linger),
+            ):
                 await nursery.start(server.serve)
                 self.lives.append(Life(server, server.held()))
                 self._proxies.append(FaultProxy(("127.0.0.1", server.port)))
@@ -160,9 +164,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="repeat the decisions of a run; else a new one")
     parser.add_argument("--at-a-time", type=int, default=AT_A_TIME, help="clients (%(default)s)")
     parser.add_argument("--client", type=int, help="only this client of the seed, on each server")
+    parser.add_argument("--linger", type=float, help="of a lingering close, on a busy machine")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.randrange(10**6)
-    well = trio.run(Soak(seed).run, options.seconds, options.at_a_time, options.client)
+    soak = Soak(seed, options.linger)
+    well = trio.run(soak.run, options.seconds, options.at_a_time, options.client)
     sys.exit(0 if well else 1)
 
 

@@ -21,6 +21,15 @@ DRAIN_TIMEOUT = 10
 """Seconds that the server gives its clients (its own default)."""
 IN_TIME = DRAIN_TIMEOUT + 5.0
 """Seconds after SIGTERM by which it must have ended, on a machine that has other work, too."""
+LINGERING = """
+import sys
+from tcpecho_trio.cli import main
+from tcpecho_trio.server import connection
+connection.LINGER_TIME = float(sys.argv.pop(1))
+main()
+"""
+"""The program with another time for a lingering close. On a machine that is far too busy, what a
+client still sends may come later than that; the server's reset then costs it unread replies."""
 SETTLING = 10.0
 """Seconds for the last connections to be closed: a lingering close takes two."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -72,15 +81,17 @@ class Server:
     Args:
       name: what the report calls it.
       options: of ``serve``, besides those that every server of the soak gets.
+      linger: seconds of a lingering close; None for the server's own.
     """
 
-    def __init__(self, name: str, *options: str) -> None:
+    def __init__(self, name: str, *options: str, linger: float | None = None) -> None:
         self.name = name
         self.port = 0
         self.journal_lines = 0
         self.troubles: list[str] = []
         """What its journal and its standard error should not have told."""
-        self._command = [sys.executable, "-bb", "-m", "tcpecho_trio", "serve", *OPTIONS, *options]
+        program = ["-m", "tcpecho_trio"] if linger is None else ["-c", LINGERING, str(linger)]
+        self._command = [sys.executable, "-bb", *program, "serve", *OPTIONS, *options]
         self._command += ["--dialect", DIALECT.name]
         self._process: trio.Process | None = None
 

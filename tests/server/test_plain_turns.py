@@ -1,0 +1,190 @@
+"""What a carrier does for a client on a bare socket: the pump's loop, and the turns of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from tcpecho_trio.dialects import STANDARD
+from tcpecho_trio.protocol import Protocol
+from tcpecho_trio.server import Events
+from tcpecho_trio.server import pump as pump_module
+from tcpecho_trio.server import traffic as traffic_module
+from tcpecho_trio.server.connection_info import ConnectionInfo
+from tcpecho_trio.server.events import Event, MessagesReceived, RepliesSent
+from tcpecho_trio.server.portable import OwnTask
+from tcpecho_trio.server.pump import Pump, pump_exists
+from tcpecho_trio.server.stats import ConnectionStats
+from tests.support.running import read_exactly
+
+WAYS = [
+    pytest.param(
+        "pump", marks=pytest.mark.skipif(not pump_exists(), reason="there is no epoll here")
+    ),
+    "own task",
+]
+
+
+class Client:
+    """What a carrier knows of a client."""
+
+    def __init__(self, *, messages: bool = True, read_sizes: bool = False) -> None:
+        self.info = ConnectionInfo(1, "peer", "peer", "here")
+        self.stats = ConnectionStats(-1.0, messages=messages, read_sizes=read_sizes)
+        self.protocol = Protocol(STANDARD)
+        self.watched = False
+
+
+class Carrying:
+    """A carrier, and who is carried by it."""
+
+    def __init__(self, way: str, nursery: trio.Nursery, stack: contextlib.AsyncExitStack) -> None:
+        self.events = Events()
+        self.carrier = Pump(self.events) if way == "pump" else OwnTask(self.events)
+        self.came_back: list[object] = []
+        self._nursery, self._stack = nursery, stack
+
+    async def client(self, carried: Client) -> trio.SocketStream:
+        """The other end of a carried client."""
+        ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
+        await self._stack.enter_async_context(ours)
+        await self._stack.enter_async_context(theirs)
+
+        async def carry() -> None:
+            try:
+                self.came_back.append(await self.carrier.carry(theirs, carried))
+            except Exception as error:  # noqa: BLE001  what comes back is what is tested
+                self.came_back.append(error)
+
+        self._nursery.start_soon(carry)
+        await trio.testing.wait_all_tasks_blocked()
+        return ours
+
+
+@pytest.fixture(params=WAYS)
+async def carrying(request: pytest.FixtureRequest) -> AsyncGenerator[Carrying, None]:
+    async with contextlib.AsyncExitStack() as stack, trio.open_nursery() as nursery:
+        carrying = Carrying(request.param, nursery, stack)
+        if isinstance(carrying.carrier, Pump):
+            stack.callback(carrying.carrier.close)
+            nursery.start_soon(carrying.carrier.run)
+        yield carrying
+        nursery.cancel_scope.cancel()
+
+
+async def ask(client: trio.SocketStream, said: bytes, reply: bytes) -> None:
+    await client.send_all(said)
+    assert await read_exactly(client, len(reply)) == reply
+    await trio.testing.wait_all_tasks_blocked()
+
+
+@pytest.mark.parametrize("told", [None, True, "some"], ids=lambda told: f"told {told}")
+@pytest.mark.parametrize(("messages", "read_sizes"), [(False, False), (True, False), (True, True)])
+async def test_what_is_wanted_is_counted_and_told_and_nothing_else(
+    carrying: Carrying, messages: bool, read_sizes: bool, told: Any
+) -> None:
+    heard: list[tuple[type[Event], bytes, int]] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, MessagesReceived | RepliesSent):
+            heard.append((type(event), event.data, event.messages))
+
+    if told is not None:
+        wanted = True if told is True else lambda _info, data, _messages: data != b"tres\n"
+        carrying.events.subscribe(hear, messages=wanted)
+    carried = Client(messages=messages, read_sizes=read_sizes)
+    client, stats = await carrying.client(carried), carried.stats
+    answered = []
+    for said, reply in (
+        (b"uno\ndos\n", b"UNO\nDOS\n"),
+        (b"tres\n", b"TRES\n"),
+        (b"hola\nDESCO", b"HOLA\n"),  # the second message has begun, and has no reply yet
+        (b" dos\n", b"DESCO DOS\n"),
+        (b"uno\n", b"UNO\n"),
+    ):
+        await ask(client, said, reply)
+        answered.append((stats.messages_in, stats.messages_out))
+    assert carrying.came_back == []
+    assert (stats.bytes_in, stats.bytes_out) == (32, 32)
+    counted = [(2, 2), (3, 3), (5, 4), (5, 5), (6, 6)]
+    assert answered == (counted if messages else [(None, None)] * 5)
+    if read_sizes:
+        assert stats.read_sizes is not None
+        assert list(stats.read_sizes.latest) == [8, 5, 10, 5, 4]
+    if told is None:
+        assert heard == []
+        return
+    pairs = [
+        ((b"uno\ndos\n", 2), (b"UNO\nDOS\n", 2)),
+        ((b"tres\n", 1), (b"TRES\n", 1)),
+        ((b"hola\nDESCO", 2), (b"HOLA\n", 1)),
+        ((b" dos\n", 0), (b"DESCO DOS\n", 1)),
+        ((b"uno\n", 1), (b"UNO\n", 1)),
+    ]
+    if told == "some":
+        del pairs[1]
+    assert heard == [
+        line
+        for (said, begun), (reply, ended) in pairs
+        for line in (
+            (MessagesReceived, said, begun),
+            (RepliesSent, reply, ended if messages else 0),
+        )
+    ]
+
+
+def test_linux_has_a_pump() -> None:
+    """Else the tests of the pump would skip, and nobody would notice."""
+    assert pump_exists() == (sys.platform == "linux")
+
+
+async def test_whole_lines_take_the_short_way(
+    carrying: Carrying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await carrying.client(Client())
+    await ask(client, b"uno\n", b"UNO\n")
+
+    def take(*_: object) -> None:
+        raise AssertionError("this is for what is no plain chunk")
+
+    monkeypatch.setattr(pump_module, "take", take)
+    monkeypatch.setattr(traffic_module, "take", take)
+    await ask(client, b"dos\ntres\n", b"DOS\nTRES\n")
+    assert carrying.came_back == []
+
+
+async def test_a_bug_of_ours_costs_the_client_that_met_it(
+    carrying: Carrying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Buggy:
+        def receive_plain(self, data: bytes) -> bytes:
+            raise RuntimeError("a bug")
+
+    unlucky = Client()
+    unlucky.protocol = Buggy()  # type: ignore[assignment]
+    first, other = await carrying.client(unlucky), await carrying.client(Client())
+    await first.send_all(b"hola\n")
+    await ask(other, b"hola\n", b"HOLA\n")
+    (error,) = carrying.came_back
+    assert isinstance(error, RuntimeError)
+
+
+async def test_a_client_is_active_when_its_chunk_comes(
+    carrying: Carrying, mock_clock: MockClock
+) -> None:
+    carried = Client()
+    client = await carrying.client(carried)
+    for said in (b"hola\n", b"DESCO", b"sigue\n"):
+        mock_clock.jump(10)
+        now = trio.current_time()
+        await client.send_all(said)
+        await trio.testing.wait_all_tasks_blocked()
+        assert carried.stats.active == now
+    assert carrying.came_back == []

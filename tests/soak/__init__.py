@@ -4,7 +4,7 @@
 
     clients (client.py, each playing its plan from plans.py)
       └─ a fault proxy a server (fault_proxy.py): delay, slice, stall, half-close, reset
-          └─ python -m tcpecho_trio serve, twice: as it is, and --portable (server.py)
+          └─ python -m tcpecho_trio serve, as it is and --portable, bare and over TLS (server.py)
 
 Whatever a client hears is compared with what the contract says, byte by byte; what did not
 hold is listed in the report (report.py). All decisions come from a seed and the client's number.

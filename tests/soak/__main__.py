@@ -9,16 +9,19 @@ import random
 import signal
 import socket
 import sys
+import tempfile
 from collections import Counter
 from functools import partial
+from pathlib import Path
 
 import trio
 
-from tests.soak.client import difference, play
+from tests.soak.client import difference, play, secured
 from tests.soak.fault_proxy import FaultProxy
-from tests.soak.plans import plan
+from tests.soak.plans import over_tls, plan
 from tests.soak.report import Life, Tally, report
 from tests.soak.server import IN_TIME, Server
+from tests.support.certificates import Certificates
 
 SECONDS = 600.0
 AT_A_TIME = 64
@@ -48,10 +51,21 @@ class Soak:
 
     async def run(self, seconds: float, at_a_time: int, only: int | None) -> bool:
         """Play clients for so long, or `only` this one; print the report; say if all was well."""
+        with tempfile.TemporaryDirectory() as folder:
+            certificates = Certificates(Path(folder))
+            return await self._run(certificates, seconds, at_a_time, only)
+
+    async def _run(
+        self, certificates: Certificates, seconds: float, at_a_time: int, only: int | None
+    ) -> bool:
+        files, context = certificates.files, certificates.client()
+        tls = ("--tls-cert", files.certificate, "--tls-key", files.key)
         async with trio.open_nursery() as nursery:
             for server in (
                 Server("pump", linger=self.linger),
                 Server("portable", "--portable", linger=self.linger),
+                Server("pump, TLS", *tls, linger=self.linger, context=context),
+                Server("portable, TLS", *tls, "--portable", linger=self.linger, context=context),
             ):
                 await nursery.start(server.serve)
                 self.lives.append(Life(server, server.held()))
@@ -92,13 +106,20 @@ class Soak:
 
     async def _live(self, number: int, which: int) -> None:
         """One client's life at one of the servers."""
-        decided = plan(self.seed, number)
+        server, decided = self.lives[which].server, plan(self.seed, number)
+        if server.context is not None:
+            secret = over_tls(decided)
+            if secret is None:
+                await trio.lowlevel.checkpoint()
+                return
+            decided = secret
         source = f"127.0.0.{2 + number % SOURCES}"
         self._at_a_time += 1
         self.tally.most_at_a_time = max(self.tally.most_at_a_time, self._at_a_time)
-        compared, wrong = await play(decided, partial(self._proxies[which].open, source=source))
+        connect = partial(self._proxies[which].open, source=source)
+        compared, wrong = await play(decided, connect, server.context)
         self._at_a_time -= 1
-        self.tally.add(decided, self.lives[which].server.name, compared, wrong)
+        self.tally.add(decided, server.name, compared, wrong)
 
     async def _watch(self, seconds: float) -> None:
         """See what the servers hold once they are warm; tell now and then how it goes."""
@@ -121,7 +142,7 @@ class Soak:
                 staying = {}
                 for number in range(STAYING):
                     stream = await open_streams.enter_async_context(
-                        await _narrow_stream(server.port)
+                        await secured(await _narrow_stream(server.port), server.context)
                     )
                     staying[stream] = b"stays%d\n" % number
                     await stream.send_all(staying[stream])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Awaitable, Callable
 
 import trio
 
+from tcpecho_trio.tls.stream import TlsStream
 from tests.soak.fault_proxy import Faults, reset_on_close
 from tests.soak.plans import HalfClose, Hear, Pause, Plan, Reset, Say
+from tests.support.certificates import HOST
 
 PATIENCE = 30.0
 """Seconds until a client's life counts as hung; it should take two or three, and machines are
@@ -18,6 +21,21 @@ SHOWN = 40
 
 Open = Callable[[Faults], Awaitable[trio.SocketStream]]
 """Connects, by way of such faults."""
+
+Stream = trio.SocketStream | TlsStream
+
+
+async def secured(below: trio.SocketStream, context: ssl.SSLContext | None) -> Stream:
+    """The connection, with TLS on it if there is a context to shake hands with."""
+    if context is None:
+        return below
+    stream = TlsStream(below, context, name=HOST)
+    try:
+        await stream.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(below)
+        raise
+    return stream
 
 
 class Heard:
@@ -58,16 +76,19 @@ def difference(at: int, due: bytes, data: bytes) -> str:
     )
 
 
-async def play(plan: Plan, connect: Open) -> tuple[int, str]:
+async def play(plan: Plan, connect: Open, context: ssl.SSLContext | None = None) -> tuple[int, str]:
     """Live a client's life; return how many bytes were compared, and what was wrong."""
     heard, ending = Heard(plan.due), "hung"
     with trio.move_on_after(PATIENCE):
         await trio.lowlevel.checkpoint()
         try:
-            async with await connect(plan.faults) as stream, trio.open_nursery() as nursery:
+            stream = await secured(await connect(plan.faults), context)
+            async with stream, trio.open_nursery() as nursery:
                 nursery.start_soon(_act, plan, stream, heard)
                 ending = await _listen(plan, stream, heard)
                 nursery.cancel_scope.cancel()  # who has heard the end need not say more
+        except trio.BrokenResourceError as error:  # while they shook hands
+            ending = f"not agreed ({error})"
         except OSError as error:  # the proxy was reached too late for a reset before accept
             ending = f"not connected ({error})"
     if heard.wrong:
@@ -77,7 +98,15 @@ async def play(plan: Plan, connect: Open) -> tuple[int, str]:
     return heard.total, ""
 
 
-async def _act(plan: Plan, stream: trio.SocketStream, heard: Heard) -> None:
+def socket_of(stream: Stream) -> trio.SocketStream:
+    """The bare connection."""
+    if isinstance(stream, TlsStream):
+        assert isinstance(stream.below, trio.SocketStream)
+        return stream.below
+    return stream
+
+
+async def _act(plan: Plan, stream: Stream, heard: Heard) -> None:
     try:
         for step in plan.steps:
             if isinstance(step, Say):
@@ -89,13 +118,13 @@ async def _act(plan: Plan, stream: trio.SocketStream, heard: Heard) -> None:
             elif isinstance(step, HalfClose):
                 await stream.send_eof()
             elif isinstance(step, Reset):
-                reset_on_close(stream)
+                reset_on_close(socket_of(stream))
                 await stream.aclose()
     except trio.BrokenResourceError:
         pass  # who listens sees it as well, after all that still came
 
 
-async def _listen(plan: Plan, stream: trio.SocketStream, heard: Heard) -> str:
+async def _listen(plan: Plan, stream: Stream, heard: Heard) -> str:
     """Listen until there is nothing more; return how that was."""
     try:
         while data := await stream.receive_some(plan.read_size):

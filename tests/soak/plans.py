@@ -314,6 +314,25 @@ def plan(seed: int, number: int) -> Plan:
     )
 
 
+TLS_SLICE = 150
+"""Bytes by which a segment is longer where there is TLS: the handshake has some 4 KiB, and seconds
+to be over."""
+
+
+def over_tls(decided: Plan) -> Plan | None:
+    """The same plan over TLS; None if its network counts the bytes of the text.
+
+    A connection may break off wherever it likes.
+    """
+    if decided.faults.up.half_close is not None:
+        return None
+    ways = [
+        replace(way, slice=way.slice and way.slice + TLS_SLICE)
+        for way in (decided.faults.up, decided.faults.down)
+    ]
+    return replace(decided, faults=Faults(*ways))
+
+
 def _direction(
     chance: random.Random, size: int, draft: Draft, *, up: bool
 ) -> tuple[Direction, bool]:

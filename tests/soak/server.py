@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import sys
 import unicodedata
 from collections.abc import AsyncIterable
@@ -82,10 +83,18 @@ class Server:
       name: what the report calls it.
       options: of ``serve``, besides those that every server of the soak gets.
       linger: seconds of a lingering close; None for the server's own.
+      context: what its clients shake hands with; None without TLS.
     """
 
-    def __init__(self, name: str, *options: str, linger: float | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *options: str,
+        linger: float | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self.name = name
+        self.context = context
         self.port = 0
         self.journal_lines = 0
         self.troubles: list[str] = []

@@ -12,6 +12,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from tcpecho_trio.addresses import format_address, is_loopback
 from tcpecho_trio.server.endpoints import MAX_PATH
 
+CONNECTIONS = 256
+"""Connections at a time. One more takes the place of the one whose last request is the oldest."""
+
 WRITTEN = "http://HOST:PORT, https://HOST:PORT or unix:///PATH"
 
 

@@ -266,7 +266,9 @@ class Feed:
 
 
 def _text(line: bytes) -> dict[str, Any]:
-    return {"text": shown(line), "cut": max(0, len(line) - MAX_SHOWN)}
+    text = line.decode("utf-8", "replace")
+    cut = len(text) - MAX_SHOWN + 1 if len(text) > MAX_SHOWN else 0  # the last one shown is "…"
+    return {"text": shown(line), "cut": cut}
 
 
 def as_event(name: str, fields: dict[str, Any]) -> bytes:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
+from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import unquote_to_bytes
 
@@ -21,6 +22,7 @@ import trio
 
 from tcpecho_trio.server import write_timeout
 from tcpecho_trio.server.closing import linger
+from tcpecho_trio.server.turns import Turns
 
 HEAD_BYTES = 16 * 1024
 """Bytes of a request line and its headers; browsers and proxies send at most 8 KiB."""
@@ -138,6 +140,7 @@ class HttpConnection:
       bare: the socket below it.
       respond: answers requests.
       headers: of every response.
+      turns: how much of the event loop's time all requests together may take.
     """
 
     def __init__(
@@ -146,11 +149,14 @@ class HttpConnection:
         bare: trio.SocketStream,
         respond: Respond,
         headers: Headers,
+        turns: Turns,
     ) -> None:
         self._stream = stream
         self._bare = bare
         self._respond = respond
         self._headers = headers
+        self._turns = turns
+        self._began = 0.0  # the work on what was read last
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
 
     async def run(self) -> None:
@@ -188,6 +194,7 @@ class HttpConnection:
                 await self._close()
                 return
             self._http.start_next_cycle()
+            await self._take_turn()  # the next request may be here already
 
     async def _receive_request(self, *, first: bool) -> Request | None:
         """The next request; None when the client has none, or takes too long to begin one.
@@ -197,8 +204,9 @@ class HttpConnection:
           trio.TooSlowError: it began, and did not end in time.
           _TooLongError: the body is longer than any that we want.
         """
-        with trio.move_on_after(REQUEST_TIME if first else IDLE_TIME) as waiting:
-            event = await self._next_event(waiting if not first else None)
+        idle = not (first or self._http.trailing_data[0])
+        with trio.move_on_after(IDLE_TIME if idle else REQUEST_TIME) as waiting:
+            event = await self._next_event(waiting if idle else None)
             if not isinstance(event, h11.Request):  # the end of input
                 return None
             body = bytearray()
@@ -228,11 +236,23 @@ class HttpConnection:
             if idle is not None:
                 idle.deadline = trio.current_time() + REQUEST_TIME
                 idle = None
+            await self._take_turn()
             self._http.receive_data(data)
 
     async def _send(self, event: Any) -> None:
         if data := self._http.send(event):
-            await write_timeout.send_all(self._stream, data, WRITE_TIME)
+            await self._write(data)
+
+    async def _take_turn(self) -> None:
+        await self._turns.wait()
+        self._began = perf_counter()
+
+    async def _write(self, data: bytes) -> None:
+        """Send what the work since the last turn has come to."""
+        if self._began:
+            self._turns.spent(perf_counter() - self._began)
+            self._began = 0.0
+        await write_timeout.send_all(self._stream, data, WRITE_TIME)
 
     def _all_headers(self, media: str, more: Headers) -> list[tuple[str, str]]:
         date = format_datetime(datetime.now(UTC), usegmt=True)
@@ -248,7 +268,7 @@ class HttpConnection:
         body = b"" if method == "HEAD" else response.body
         data = (head or b"") + (self._http.send(h11.Data(data=body)) or b"" if body else b"")
         data += self._http.send(h11.EndOfMessage()) or b""
-        await write_timeout.send_all(self._stream, data, WRITE_TIME)
+        await self._write(data)
 
     async def _send_stream(self, streaming: Streaming) -> None:
         headers = self._all_headers(streaming.type, [("X-Accel-Buffering", "no")])
@@ -256,6 +276,8 @@ class HttpConnection:
 
         async def send(data: bytes) -> None:
             await self._send(h11.Data(data=data))
+            if not hasattr(streaming, "lasts_as"):
+                await self._take_turn()
 
         await streaming.stream(send)
         await self._send(h11.EndOfMessage())

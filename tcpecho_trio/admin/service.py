@@ -10,7 +10,8 @@
 It stands beside the server and not in it: it reads the server's counters, subscribes to its events,
 and asks for what its life cycle and its registry offer. It answers until the server has ended, and
 then waits half a second at most for its readers. What it costs in memory and descriptors is
-bounded, however many clients it has and whatever they do.
+bounded, however many clients it has and whatever they do; and all requests together get half of
+the event loop's time at most.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from tcpecho_trio.admin.api import Api, busy
-from tcpecho_trio.admin.endpoint import AdminEndpoint
+from tcpecho_trio.admin.endpoint import CONNECTIONS, AdminEndpoint
 from tcpecho_trio.admin.feed import Feed
 from tcpecho_trio.admin.http import REQUEST_TIME, WRITE_TIME, HttpConnection, Outcome, Request
 from tcpecho_trio.admin.metrics import Metrics
@@ -38,11 +39,9 @@ from tcpecho_trio.server.accepting import keep_alive
 from tcpecho_trio.server.events import Unraisable
 from tcpecho_trio.server.listeners import ABSENT, PORT_ATTEMPTS, addresses_of, free_port
 from tcpecho_trio.server.tls import Tls
+from tcpecho_trio.server.turns import Turns
 from tcpecho_trio.server.unix_socket import listening_at
 from tcpecho_trio.server.write_timeout import WriteTimeout
-
-CONNECTIONS = 256
-"""Connections at a time. One more takes the place of the one whose last request is the oldest."""
 
 LASTING = {"events": 64, "conversations": 128}
 """Connections that are not for one request, and so take nobody's place and give it to nobody: a
@@ -93,6 +92,7 @@ class Admin:
         self._api = Api(state, self._feed, self._metrics, self.listener, guard)
         # Connections that give way to others, in the order of their last request; and those that
         # last, with what they are.
+        self._turns = Turns()
         self._passing: dict[trio.CancelScope, None] = {}
         self._lasting: dict[trio.CancelScope, str] = {}
         state.events.subscribe(state)
@@ -190,7 +190,7 @@ class Admin:
             self._passing[scope] = None
             return outcome
 
-        await HttpConnection(stream, bare, respond, HEADERS).run()
+        await HttpConnection(stream, bare, respond, HEADERS, self._turns).run()
 
 
 async def _open(addresses: list[str], port: int) -> list[trio.SocketListener]:

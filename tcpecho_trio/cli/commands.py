@@ -173,6 +173,7 @@ def build_cli(texts: Texts) -> click.Group:
         portable: bool,
         **rest: Any,
     ) -> None:
+        from tcpecho_trio.admin.endpoint import CONNECTIONS as ADMIN_CONNECTIONS
         from tcpecho_trio.cli.administration import AdminOptions
         from tcpecho_trio.cli.server_process import IDENTITY, room_for_connections, run_server
         from tcpecho_trio.server import RemoteShutdown, Settings
@@ -214,7 +215,9 @@ def build_cli(texts: Texts) -> click.Group:
             port=port,
             listen=tuple(endpoints),
             dialect=DIALECTS[dialect],
-            max_connections=min(max_connections, room_for_connections()),
+            max_connections=min(
+                max_connections, room_for_connections(ADMIN_CONNECTIONS if admin else 0)
+            ),
             proxy_protocol=proxy_protocol == "required",
             mixed_families=proxy_mixed_families,
             trusted_proxies=trust_proxy or LOOPBACK,

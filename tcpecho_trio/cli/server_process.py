@@ -55,8 +55,12 @@ SPARE_DESCRIPTORS = 64
 loops, and clients that are being refused."""
 
 
-def room_for_connections() -> int:
-    """Raise the limit of descriptors as far as allowed; how many clients fit (getrlimit(2))."""
+def room_for_connections(others: int = 0) -> int:
+    """Raise the limit of descriptors as far as allowed; how many clients fit (getrlimit(2)).
+
+    Args:
+      others: connections besides the clients'.
+    """
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -67,7 +71,7 @@ def room_for_connections() -> int:
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(soft // 2, soft - SPARE_DESCRIPTORS)
+    return max(soft // 2, soft - SPARE_DESCRIPTORS - others)
 
 
 async def run_server(

@@ -6,8 +6,6 @@ import json
 import re
 from typing import Any
 
-import pytest
-
 from tcpecho_trio.display import shown
 from tests.admin.page.conftest import Open
 from tests.admin.page.visits import PAGE, Served, Visit
@@ -24,10 +22,10 @@ CONTROLS = {
     "\x1b[2J\x1b]52;c;aGFjaw==\x07": r"\x1b[2J\x1b]52;c;aGFjaw==\x07",
     "\u202egpj.exe": r"\u202egpj.exe",
     "a\u200bb\ufeffc\u2028d": r"a\u200bb\ufeffc\u2028d",
-    "e\u0301\u0301\u0301\u0301\u0301\u0301": "e\u0301\u0301\u0301\u0301" r"\u0301\u0301",
+    "e\u0301\u0301\u0301\u0301\u0301\u0301": "e\u0301\u0301\u0301\u0301\\u0301\\u0301",
     "\u0085\u009b31m": r"\x85\x9b31m",
 }
-ROWS = {"#traffic-rows li": 250, "#conversation-rows li": 300, "#clients-rows tr": 200}
+ROWS = {"#traffic-rows > div": 250, "#conversation-rows > div": 300, "#clients-rows tr": 200}
 """At most so many of each."""
 
 MIB = 2**20
@@ -41,19 +39,19 @@ def unharmed(tab: Visit) -> None:
     for rows, most in ROWS.items():
         assert tab.page.locator(rows).count() <= most
     tab.page.get_by_role("button", name="EN", exact=True).click()
-    tab.page.get_by_role("heading", name="Talk to the server").wait_for()
+    tab.page.get_by_role("heading", name="Conversation").wait_for()
     tab.page.get_by_role("button", name="ES", exact=True).click()
-    tab.page.get_by_role("heading", name="Hablar con el servidor").wait_for()
+    tab.page.get_by_role("heading", name="Conversación").wait_for()
 
 
-@pytest.mark.parametrize("text", HTML)
-def test_html_stays_text(served: Served, visit: Open, text: str) -> None:
+def test_html_stays_text(served: Served, visit: Open) -> None:
     tab = visit(served.url).connect()
     with served.client() as client:
-        client.ask(text)
-        tab.passes(text).passes(text.upper())
-    tab.say(text).replied(text.upper())
-    assert tab.replies() == [text.upper()]
+        for text in HTML:
+            client.ask(text)
+            tab.passes(text).passes(text.upper())
+            tab.say(text).replied(text.upper())
+    assert tab.replies() == [text.upper() for text in HTML]
     unharmed(tab)
 
 
@@ -95,7 +93,7 @@ def test_a_mebibyte_is_cut_and_counted(served: Served, visit: Open) -> None:
     tab.say("ñ" * MIB)
     tab.page.get_by_text(f"{MIB:,}".replace(",", ".") + " caracteres en total").nth(1).wait_for()
     tab.say("y sigue").replied("Y SIGUE")
-    assert max(map(len, tab.page.locator("#conversation-rows li").all_inner_texts())) < 3000
+    assert max(map(len, tab.page.locator("#conversation-rows > div").all_inner_texts())) < 3000
     unharmed(tab)
 
 
@@ -150,7 +148,7 @@ def test_a_flood_of_events_neither_freezes_the_page_nor_grows_it(
     tab.page.route("**/events*", lambda route: route.fulfill(**stream([*floods, *odd])))
     tab.page.reload()
     tab.passes("el final")
-    assert tab.evaluate("document.querySelectorAll('#traffic-rows li').length") <= 250
+    assert tab.evaluate("document.querySelectorAll('#traffic-rows > div').length") <= 250
     assert tab.elements() < 250 * 8 + 1000
     tab.page.unroute("**/events*")
     tab.wait_phase("running")
@@ -158,10 +156,14 @@ def test_a_flood_of_events_neither_freezes_the_page_nor_grows_it(
 
 
 def test_thousands_of_clients_are_not_thousands_of_rows(served: Served, visit: Open) -> None:
-    client = {
-        **{"peer": "10.0.0.1:1", "listener": "tcp", "since": "2026-01-01T00:00:00Z"},
+    client: dict[str, Any] = {
+        "peer": "10.0.0.1:1",
+        "listener": "tcp",
+        "since": "2026-01-01T00:00:00Z",
         **dict.fromkeys(("bytes_in", "bytes_out", "messages_in", "messages_out"), 7),
-        **{"tls": None, "proxy": None, "faults": []},
+        "tls": None,
+        "proxy": None,
+        "faults": [],
     }
     many = [{**client, "number": n, "client": f"10.0.0.1:{n}"} for n in range(1, 5001)]
     answer = json.dumps({"clients": many})
@@ -170,7 +172,7 @@ def test_thousands_of_clients_are_not_thousands_of_rows(served: Served, visit: O
         "**/api/clients?*",
         lambda route: route.fulfill(body=answer, content_type="application/json"),
     )
-    tab.page.get_by_text("Y 4800 clientes más; usa el filtro").wait_for()
+    tab.page.get_by_text("Y 4.800 clientes más; usa el filtro").wait_for()
     assert tab.page.locator("#clients-rows tr").count() == 200
     tab.page.get_by_label("Filtrar por cliente").fill("10.0.0.1:4999")
     tab.row("10.0.0.1:4999").wait_for()

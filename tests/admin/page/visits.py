@@ -168,7 +168,7 @@ class Visit:
 
     def passes(self, text: str | re.Pattern[str]) -> Visit:
         """Wait until something is told among the messages."""
-        self.page.locator("#traffic-rows li", has_text=text).last.wait_for()
+        self.page.locator("#traffic-rows > div", has_text=text).last.wait_for()
         return self
 
     def passed(self) -> list[str]:

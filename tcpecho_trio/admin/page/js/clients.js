@@ -24,6 +24,7 @@ export class Clients {
    */
   constructor(tell) {
     this.tell = tell;
+    this.several = false; // whether the server listens in more than one place
     this.own = null; // the number of the page's own conversation
     this.answer = { clients: [], total: 0 };
     this.rows = new Map(); // number → the parts of its row
@@ -210,7 +211,7 @@ export class Clients {
   marks(client) {
     const marks = [];
     if (client.number === this.own) marks.push(["you", t("clients.you")]);
-    marks.push(["via", t("clients.via", { listener: shownText(client.listener, 60) })]);
+    if (this.several) marks.push(["via", t("clients.via", { listener: shownText(client.listener, 60) })]);
     if (client.tls) marks.push(["tag", shownText(client.tls.version ?? "TLS", 20)]);
     if (client.proxy) marks.push(["tag", "PROXY"]);
     for (const fault of (client.faults ?? []).slice(0, 5))
@@ -219,14 +220,16 @@ export class Clients {
   }
 
   async disconnect(number, name, button) {
-    button.disabled = true;
+    // Not `disabled`: that would take the focus away.
+    if (button.getAttribute("aria-disabled") === "true") return;
+    button.setAttribute("aria-disabled", "true");
     try {
       await api.disconnect(number);
       announce(t("clients.disconnected", { client: name }));
     } catch (error) {
       if (error.status === 404) announce(t("clients.gone", { client: name }));
       else {
-        button.disabled = false;
+        button.setAttribute("aria-disabled", "false");
         this.tell.failed(error, true);
       }
     }

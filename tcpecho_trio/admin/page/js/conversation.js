@@ -288,11 +288,11 @@ function row(item) {
   if (item.key) {
     const { reason, ...values } = item.values ?? {};
     if (reason) values.reason = t(reason.find(known) ?? reason.at(-1));
-    return el("li", { class: item.role }, t(item.key, values));
+    return el("div", { class: item.role }, t(item.key, values));
   }
   const { text, cut } = shown(item.text, LENGTH);
   const who = el("span", { class: "unseen" }, `${t(`conversation.${item.role}`)}: `);
-  const made = el("li", { class: item.role }, who, el("bdi", { class: "said" }, text || "\u00a0"));
+  const made = el("div", { class: item.role }, who, el("bdi", { class: "said" }, text || "\u00a0"));
   if (cut || item.total > item.text.length) {
     made.append(el("span", { class: "small" }, t("conversation.cut", { count: item.total })));
   }

@@ -14,7 +14,7 @@ const NOT_PRINTABLE = /^[\p{C}\p{Zl}\p{Zp}]$/u;
 const JOINER = "\u200d";
 
 /**
- * The text in at most `limit` visible characters.
+ * The text in at most `limit` visible characters, a mark of the cut included.
  * What is not printable becomes its escape (`\x1b`, `\u202e`).
  * @returns {{text: string, cut: boolean}}
  */
@@ -22,12 +22,14 @@ export function shown(text, limit) {
   let made = "";
   let room = limit;
   let marks = 0;
+  let place = 0;
   for (const character of text) {
+    place += character.length;
     marks = MARK.test(character) ? marks + 1 : 0;
     const hidden = (NOT_PRINTABLE.test(character) && character !== JOINER) || marks > MAX_MARKS;
     const piece = hidden ? escaped(character) : character;
-    room -= piece.length;
-    if (room < 0) return { text: made, cut: true };
+    room -= hidden ? piece.length : 1;
+    if (room < 0 || (room === 0 && place < text.length)) return { text: made, cut: true };
     made += piece;
   }
   return { text: made, cut: false };

@@ -104,6 +104,7 @@ class Page {
       const status = await api.status();
       const restarted = this.started !== null && this.started !== status.started;
       this.started = status.started;
+      this.clients.several = status.listeners.length > 1;
       this.clients.ahead(Date.parse(status.started) / 1000 + status.uptime);
       this.header.show(status);
       this.conversation.speaks(status.dialect);

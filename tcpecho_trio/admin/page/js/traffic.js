@@ -84,7 +84,7 @@ export class Traffic {
     const when = el("time", { class: "when" }, clock(time));
     if (OMITTED.has(name)) {
       const text = t(`traffic.${name.replace("_", "-")}`, { count: fields.count });
-      return el("li", { class: "row omitted" }, when, el("span", { class: "what" }, text));
+      return el("div", { class: "row omitted" }, when, el("span", { class: "what" }, text));
     }
     const children = [when];
     if (fields.client !== undefined) {
@@ -96,18 +96,19 @@ export class Traffic {
       const text = el("bdi", { class: "text" }, shownText(fields.text ?? "", LENGTH));
       const cut = fields.cut && !String(fields.text).endsWith("…") ? ["…"] : [];
       return el(
-        "li",
+        "div",
         { class: `row ${name}` },
         ...children,
         el("span", { class: "what" }, said, text, ...cut),
       );
     }
     const what = el("span", { class: "what" }, this.told(name, fields));
-    return el("li", { class: `row event ${serious(name)}` }, ...children, what);
+    return el("div", { class: `row event ${serious(name)}` }, ...children, what);
   }
 
   told(name, fields) {
-    const key = `traffic.${name}`;
+    const web = name === "connected" && fields.listener === "web";
+    const key = web ? "traffic.connected-web" : `traffic.${name}`;
     if (!known(key)) return shownText(name);
     const values = {};
     for (const [field, value] of Object.entries(fields)) {

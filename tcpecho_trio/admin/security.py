@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import socket
 from collections.abc import Iterable
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from tcpecho_trio.admin.http import Headers, Request, Response, problem
 
@@ -40,6 +40,9 @@ HEADERS: Headers = (
 
 LOCAL_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost")
 """What this machine calls itself in /etc/hosts, with us or anywhere else."""
+
+HOST = re.compile(r"(\[(?P<literal>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(:[0-9]*)?", re.ASCII)
+"""The header of that name: a name or an address, and perhaps a port (RFC 9110 §7.2)."""
 
 OPEN = frozenset({"/healthz", "/readyz", "/api/session"})
 """What needs no token, beside the page: whoever restarts or routes has none."""
@@ -106,14 +109,14 @@ class Guard:
         return "Set-Cookie", f"{self._cookie}={self._session}{attributes}"
 
     def _is_ours(self, host: str) -> bool:
-        try:
-            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-        except ValueError:
+        found = HOST.fullmatch(host.lower())
+        if found is None:
             return False
+        name = (found["name"] or "").removesuffix(".")
         if name in self._names or name.endswith(".localhost"):
             return True
         try:
-            ip_address(name.partition("%")[0])
+            ip_address(found["literal"] or name)
         except ValueError:
             return False
         return True

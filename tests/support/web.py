@@ -45,7 +45,7 @@ class Web:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    def send(self, method: str, path: str, body: bytes = b"", **headers: str) -> None:
+    def send(self, method: str, path: str, body: bytes = b"", /, **headers: str) -> None:
         given = {"host": "localhost", **headers}
         if body:
             given["content-length"] = str(len(body))
@@ -74,7 +74,7 @@ class Web:
             self.http.start_next_cycle()
         return answer
 
-    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+    def ask(self, method: str, path: str, body: bytes = b"", /, **headers: str) -> Answer:
         self.send(method, path, body, **headers)
         return self.answer()
 
@@ -90,7 +90,7 @@ class Web:
                     yield fields["event"], json.loads(fields["data"])
 
 
-def ask(where: int | str, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+def ask(where: int | str, method: str, path: str, body: bytes = b"", /, **headers: str) -> Answer:
     """One request on a connection of its own."""
     with Web(where) as web:
         return web.ask(method, path, body, **headers)

@@ -23,7 +23,7 @@ const FRAME = 65_536;
 const WAITING = 16 * 2 ** 20;
 
 /** Characters of one message; what is pasted by mistake should not fill the memory. */
-const LONGEST = 8 * 2 ** 20;
+const LONGEST = 2 ** 21;
 
 /** Messages that can be repeated with the arrow keys. */
 const REMEMBERED = 100;

@@ -101,7 +101,7 @@ async def serve(
     registry = Registry() if registry is None else registry  # an empty one is false
     lifecycle = Lifecycle(settings.shutdown_delay) if lifecycle is None else lifecycle
     pump = _make_pump(settings, events)
-    carrier = OwnTask(events) if pump is None else pump
+    carrier = OwnTask(events, settings.longest_silence) if pump is None else pump
     if faults is None:
         faults = FaultSampler(settings.faults, settings.fault_seed)
     context = ServerContext(settings, lifecycle, registry, events, carrier, faults=faults)
@@ -111,6 +111,7 @@ async def serve(
         async with open_nursery(CannotListen) as server:
             if pump is not None:
                 server.start_soon(pump.run)
+                server.start_soon(pump.end_silences)
             async with trio.open_nursery() as connections:
                 try:
                     async with trio.open_nursery() as accepting:
@@ -142,7 +143,7 @@ def _make_pump(settings: Settings, events: Events) -> Pump | None:
       CannotListen: not even a descriptor for that is left.
     """
     try:
-        return Pump(events) if settings.pump and pump_exists() else None
+        return Pump(events, settings.longest_silence) if settings.pump and pump_exists() else None
     except OSError as error:
         raise CannotListen.because(error, settings.host, settings.port) from error
 

@@ -118,6 +118,8 @@ class Connection:
         """
         if self._waiting is not None:
             self._waiting.cancel()  # without effect on a wait that is over
+        if is_plain(self._stream):
+            self._context.carrier.let_go(self._stream)
 
     def dismiss(self) -> None:
         """Close it in an orderly way, as a drain would, but this one only."""
@@ -197,21 +199,21 @@ class Connection:
         """What is to be done next; None when the drain or too long a silence ends the waiting.
 
         Only this can be woken. What has been received is never lost to a cancellation, because it
-        is answered outside. The deadline is lazy: the pump only stamps the time, and a client that
-        turns out to have spoken since waits on.
+        is answered outside.
         """
         stats, stream = self.stats, self._stream
         longest_silence = self._context.settings.longest_silence
         while not (self._dismissed or self._context.lifecycle.draining):
-            deadline = stats.active + longest_silence
-            with trio.CancelScope(deadline=deadline) as self._waiting:
-                if self.protocol.awaits_quiet:
-                    return await self._receive_or_quiet()
-                if is_plain(stream):
-                    handoff = await self._context.carrier.carry(stream, self)
-                    if handoff is not RECEIVE:
-                        return handoff
-                return await self._receive()
+            handoff: Handoff | None = RECEIVE
+            if not self.protocol.awaits_quiet and is_plain(stream):
+                handoff = await self._context.carrier.carry(stream, self)
+            if handoff is RECEIVE:
+                handoff = None
+                with trio.CancelScope(deadline=stats.active + longest_silence) as self._waiting:
+                    quiet = self.protocol.awaits_quiet
+                    handoff = await (self._receive_or_quiet() if quiet else self._receive())
+            if handoff is not None:
+                return handoff
             if trio.current_time() >= stats.active + longest_silence:
                 # A last look: data may have arrived while we were blocked.
                 with trio.move_on_after(QUIET_PERIOD):

@@ -7,6 +7,8 @@ for the reply. To wait for each chunk is what lets the others have their turns i
 
 from __future__ import annotations
 
+import math
+
 import trio
 
 from tcpecho_trio.server.subscriptions import Events
@@ -27,21 +29,44 @@ class OwnTask:
 
     Args:
       events: who is told of messages.
+      longest_silence: seconds after which a client is let go that neither sends nor takes a byte.
     """
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: Events, longest_silence: float = math.inf) -> None:
         self._events = events
+        self._longest_silence = longest_silence
+        self._waiting: dict[int, trio.CancelScope] = {}
 
-    async def carry(self, stream: PlainStream, client: Client) -> Handoff:
+    async def carry(self, stream: PlainStream, client: Client) -> Handoff | None:
         """Move this client's traffic; return what is left to do that is more than that.
 
-        Cancelling it loses nothing.
+        None if the client has been silent for too long, or is let go. Cancelling it loses nothing.
 
         Raises:
           trio.BrokenResourceError: the connection broke.
         """
-        fd, events = socket_of(stream).fileno(), self._events
-        tls = stream if isinstance(stream, TlsStream) else None
+        fd = socket_of(stream).fileno()
+        while True:
+            # One scope for many messages: that the client has spoken meanwhile is found out only
+            # when the time is up.
+            deadline = client.stats.active + self._longest_silence
+            with trio.CancelScope(deadline=deadline) as scope:
+                self._waiting[fd] = scope
+                try:
+                    return await self._take_turns(fd, stream, client)
+                finally:
+                    del self._waiting[fd]
+            now = trio.current_time()
+            if now < deadline or now >= client.stats.active + self._longest_silence:
+                return None
+
+    def let_go(self, stream: PlainStream) -> None:
+        """Wake the task of a client, if it is being carried: there is nothing to wait for."""
+        if (scope := self._waiting.get(socket_of(stream).fileno())) is not None:
+            scope.cancel()
+
+    async def _take_turns(self, fd: int, stream: PlainStream, client: Client) -> Handoff:
+        events, tls = self._events, stream if isinstance(stream, TlsStream) else None
         handoff: Handoff | None = None
         while handoff is None:
             await trio.lowlevel.wait_readable(fd)

@@ -9,10 +9,14 @@ own task. A client is in the pump's epoll only while its task sleeps in :meth:`P
 
 To cancel a task that is being carried loses nothing. A client's turn is over before another task
 can run, and what a turn leaves undone is handed to the task that it wakes.
+
+A carried client has no cancel scope of its own: to make one and to enter it takes as long as to
+answer two lines, and a kilobyte. One task looks for those that have been silent for too long.
 """
 
 from __future__ import annotations
 
+import math
 import select
 from collections.abc import Callable
 from time import perf_counter
@@ -22,7 +26,7 @@ import outcome
 import trio
 
 from tcpecho_trio.server.sockets import read, write
-from tcpecho_trio.server.stats import ConnectionStats
+from tcpecho_trio.server.stats import SHORT, ConnectionStats, count_lines
 from tcpecho_trio.server.subscriptions import Events
 from tcpecho_trio.server.traffic import (
     READ_SIZE,
@@ -30,6 +34,7 @@ from tcpecho_trio.server.traffic import (
     Handoff,
     PlainStream,
     broken,
+    move_bare,
     move_tls,
     socket_of,
     take,
@@ -48,6 +53,10 @@ else, a new connection for one, waits much longer than this."""
 NO_MEMORY_PAUSE = 0.05
 """Seconds that the pump rests when no memory is left."""
 
+LATENESS = 0.01
+"""How late a silence may be found to be too long, as a share of what is allowed. To look at ten
+thousand clients takes two milliseconds, so it is not done for each of them."""
+
 
 class _InHand(NamedTuple):
     """A client in the pump's hands; a tuple, because the hot loop takes it apart."""
@@ -65,12 +74,17 @@ class Pump:
     Close it when no client can be carried any more; until then also a cancelled pump lets go
     of its clients in an orderly way.
 
+    Args:
+      events: who is told of messages.
+      longest_silence: seconds after which a client is let go that neither sends nor takes a byte.
+
     Raises:
       OSError: no descriptor is left for the epoll.
     """
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: Events, longest_silence: float = math.inf) -> None:
         self._events = events
+        self._longest_silence = longest_silence
         self._epoll = select.epoll()
         self._carried: dict[int, _InHand] = {}
 
@@ -78,16 +92,21 @@ class Pump:
         """Give the epoll's descriptor back."""
         self._epoll.close()
 
-    async def carry(self, stream: PlainStream, client: Client) -> Handoff:
+    async def carry(self, stream: PlainStream, client: Client) -> Handoff | None:
         """Sleep while the pump moves this client's traffic; return what it leaves to do.
 
-        Cancelling it loses nothing.
+        None if the client has been silent for too long, or is let go. Cancelling it loses nothing.
 
         Raises:
           trio.BrokenResourceError: the connection broke.
         """
         fd = socket_of(stream).fileno()
         tls = stream if isinstance(stream, TlsStream) else None
+        if not client.stats.bytes_in:
+            # Most clients have spoken by the time they are let in.
+            done = self._first_turn(fd, tls, client)
+            if done is not None:
+                return done
         task = trio.lowlevel.current_task()
         self._epoll.register(fd, select.EPOLLIN)
         self._carried[fd] = _InHand(client.protocol.receive_plain, client.stats, client, tls, task)
@@ -96,8 +115,42 @@ class Pump:
             self._drop(fd)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        handoff: Handoff = await trio.lowlevel.wait_task_rescheduled(abort)
+        handoff: Handoff | None = await trio.lowlevel.wait_task_rescheduled(abort)
         return handoff
+
+    def let_go(self, stream: PlainStream) -> None:
+        """Wake the task of a client, if it is being carried: there is nothing to wait for."""
+        fd = socket_of(stream).fileno()
+        if fd in self._carried:
+            self._hand_off(fd, None)
+
+    async def end_silences(self) -> None:
+        """Let go of clients that have been silent for too long, until cancelled."""
+        longest, carried = self._longest_silence, self._carried
+        if longest == math.inf:
+            return
+        while True:
+            try:
+                now = trio.current_time()
+                deadlines = {fd: hand.stats.active + longest for fd, hand in carried.items()}
+                for fd, deadline in deadlines.items():
+                    if deadline <= now:
+                        self._hand_off(fd, None)
+                # Whoever comes from now on may be silent for longer than that.
+                later = (deadline for deadline in deadlines.values() if deadline > now)
+                pause = max(min(later, default=now + longest) - now, longest * LATENESS)
+            except MemoryError:
+                pause = NO_MEMORY_PAUSE
+            await trio.sleep(pause)
+
+    def _first_turn(self, fd: int, tls: TlsStream | None, client: Client) -> Handoff | None:
+        now = trio.current_time()
+        try:
+            if tls is None:
+                return move_bare(fd, client, self._events, now)
+            return move_tls(fd, tls, client, self._events, now)
+        except OSError as error:
+            raise broken(error) from error
 
     async def run(self) -> None:
         """Move the traffic of all carried clients until cancelled."""
@@ -150,7 +203,7 @@ class Pump:
                     held = False
                     stats.bytes_in += len(data)
                     if telling or stats.messages_in is not None:
-                        messages = data.count(b"\n")
+                        messages = data.count(b"\n") if len(data) < SHORT else count_lines(data)
                         if stats.messages_in is not None:
                             stats.messages_in += messages
                             if stats.read_sizes is not None:
@@ -178,7 +231,7 @@ class Pump:
         self._epoll.unregister(fd)
         return self._carried.pop(fd).task
 
-    def _hand_off(self, fd: int, handoff: Handoff) -> None:
+    def _hand_off(self, fd: int, handoff: Handoff | None) -> None:
         value = outcome.Value(handoff)  # if there is no memory for it, nothing has changed
         trio.lowlevel.reschedule(self._drop(fd), value)
 

@@ -12,14 +12,33 @@ is still held (see :mod:`tcpecho_trio.protocol`). A reply is counted when the so
 whole. A message without a reply (the word of a client that has gone) has none to count.
 
 Bytes are always counted. Messages are counted where somebody looks: a subscriber to messages or to
-counters, or a dialect that reports. To count the LFs of a chunk takes a nanosecond for each of its
-bytes before Python 3.13. That is nothing for a short line, and a third of all the work for 64 KiB.
+counters, or a dialect that reports. To count the LFs of a chunk (:func:`count_lines`) is nothing
+for a short line, and up to a third of all the work for 64 KiB before Python 3.13.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from dataclasses import dataclass
+
+SHORT = 256 if sys.version_info < (3, 13) else sys.maxsize
+"""Bytes from which on the LFs of a chunk are counted in the longer way."""
+
+STRIDE = 61
+"""Every so-manieth byte of a chunk is looked at first; a prime, so that it meets no line length."""
+
+
+def count_lines(data: bytes) -> int:
+    """How many LFs are in a chunk.
+
+    Before Python 3.13 ``bytes.count`` takes a nanosecond for each byte. ``bytes.replace`` finds its
+    bytes with memchr(3), and is two to four times as fast, unless there is little between them.
+    """
+    if len(data) < SHORT or data[::STRIDE].count(b"\n") * 8 > len(data) // STRIDE:
+        return data.count(b"\n")
+    return len(data) - len(data.replace(b"\n", b""))
+
 
 READ_SIZES = 64
 """Read sizes that are kept, the latest: enough to see how a message was cut on its way."""

@@ -22,7 +22,7 @@ import trio
 from tcpecho_trio.protocol import Output, Protocol
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.sockets import read, write
-from tcpecho_trio.server.stats import ConnectionStats
+from tcpecho_trio.server.stats import ConnectionStats, count_lines
 from tcpecho_trio.server.subscriptions import Events
 from tcpecho_trio.tls.stream import PIECE, TlsStream, is_end
 
@@ -248,7 +248,7 @@ def _count_plain(data: bytes, client: Client, events: Events) -> None:
     if stats.messages_in is None and not events.messages:
         stats.bytes_in += len(data)
         return
-    messages = data.count(b"\n")
+    messages = count_lines(data)
     stats.received(data, messages)
     if events.messages:
         client.watched = events.received(client.info, data, messages)

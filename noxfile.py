@@ -124,6 +124,13 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session
+def screenshot(session: nox.Session) -> None:
+    """The live page in a picture, docs/page.png, after five minutes of life; needs Chromium."""
+    session.install("-e.", *dependencies("tests"))
+    session.run("python", "-m", "tests.admin.page.screenshot", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """This server and its peers side by side: tables, JSON and a plot in benchmarks/results."""
     session.install("-e.", *dependencies("bench"))

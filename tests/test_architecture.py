@@ -18,6 +18,7 @@ STOREYS = [
     {"protocol", "proxy_protocol", "errors"},
     {"stdio", "tls", "nurseries"},
     {"server", "client"},
+    {"load"},
     {"cli"},
     {"__main__"},
 ]

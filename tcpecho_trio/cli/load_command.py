@@ -65,7 +65,7 @@ def add_load_command(
     @click.option("--tls-ca", type=File(), help=texts.cli_tls_ca)
     @click.option("--tls-cert", type=File(), help=texts.cli_tls_cert_client)
     @click.option("--tls-key", type=File(), help=texts.cli_tls_key)
-    @click.option("--sni", type=ServerName(), metavar="NAME", help=texts.cli_sni)
+    @click.option("--sni", type=ServerName(), metavar="NAME", help=words.help_sni)
     @click.option("--insecure", is_flag=True, help=texts.cli_insecure)
     @click.option("--send-proxy", type=OneOf("v1", "v2"), help=texts.cli_send_proxy)
     @click.option("--json", type=report_file, metavar="PATH", help=words.help_json)

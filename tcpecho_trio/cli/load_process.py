@@ -158,7 +158,7 @@ async def _load(settings: LoadSettings, texts: Texts, *, shown: bool) -> Report:
 
         async def obey(arriving: AsyncIterator[int]) -> None:
             async for _ in arriving:
-                if not loads or loads[0].plan.interrupted:
+                if not (loads and loads[0].plan.started) or loads[0].plan.interrupted:
                     raise TcpEchoError("client_interrupted")
                 loads[0].stop()
                 if view is not None:

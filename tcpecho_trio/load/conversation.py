@@ -272,7 +272,13 @@ class Conversation:
         return end
 
     def _was_wrong(self) -> None:
-        self._tally.wrong(self._number, self._reply or b"", self._skipped)
+        reply, received = self._reply or b"", self._skipped
+        if self._terms.framing == "line":
+            line, end, _ = received.partition(b"\n")
+            received = line + end
+        else:
+            received = received[: len(reply)]
+        self._tally.wrong(self._number, reply, received)
         self._skipping, self._skipped = 0, b""
         self._next_reply()
 

@@ -100,7 +100,7 @@ class Histogram:
 
     def above(self, seconds: float) -> int:
         """How many latencies were longer, to the accuracy of a bucket."""
-        last = index_of(int(seconds * 1e9))
+        last = index_of(round(seconds * 1e9))
         return sum(count for index, count in self._counts.items() if index > last)
 
     def summary(self) -> dict[str, float]:

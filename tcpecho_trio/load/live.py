@@ -32,7 +32,10 @@ FEWEST_SECONDS = 1.0
 """Seconds between two lines where they stay."""
 
 MOST_LINES = 20
-"""Such lines of a whole load, about."""
+"""Such lines of a load that is not long."""
+
+MOST_SECONDS = 10.0
+"""Seconds between two lines of a load that is."""
 
 JOIN = 1.0
 """Seconds that the thread gets to end."""
@@ -109,8 +112,8 @@ class LiveView:
         self._write(self._back(), last=True)
 
     def _run_lines(self) -> None:
-        pause = max(FEWEST_SECONDS, (self._limit or 0) / MOST_LINES)
-        shown = time.monotonic()
+        pause = min(MOST_SECONDS, max(FEWEST_SECONDS, (self._limit or 0) / MOST_LINES))
+        shown = time.monotonic() - pause + FEWEST_SECONDS
         noticed = ""
         while not self._stopped.is_set():
             self._changed.wait(1.0)

@@ -140,7 +140,9 @@ class Plan:
 
     def interrupt(self, now: int) -> None:
         """End it early: nothing more is sent, and replies are waited for a moment only."""
-        if self.stage in (Stage.WARMUP, Stage.MEASURED):
+        if not self.started:
+            self.finish(now)
+        elif self.stage in (Stage.WARMUP, Stage.MEASURED):
             self.interrupted = True
             self._stop(now)
             self._phase_at = now + min(CUT_SHORT, int(self.settings.timeout * 1e9))

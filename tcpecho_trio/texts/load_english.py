@@ -46,6 +46,7 @@ ENGLISH_LOAD = LoadTexts(
     help_quiet="Show nothing while it runs.",
     help_anywhere="Allow more than one connection to an address that is not private.",
     help_portable="Do without epoll.",
+    help_sni="The server's name to ask for and to check, instead of HOST.",
     help_unix="Connect to a Unix socket instead of HOST:PORT.",
     expects_address="HOST:PORT, such as localhost:5000 or [::1]:5000",
     expects_rate="a rate above 0, such as 20000 or 20k, or max",

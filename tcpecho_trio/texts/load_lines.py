@@ -39,6 +39,7 @@ class LoadTexts:
     help_quiet: str
     help_anywhere: str
     help_portable: str
+    help_sni: str
     help_unix: str
 
     # What an option takes.

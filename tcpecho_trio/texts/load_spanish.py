@@ -42,6 +42,7 @@ SPANISH_LOAD = LoadTexts(
     help_quiet="No mostrar nada mientras dura.",
     help_anywhere="Permitir más de una conexión a una dirección que no es privada.",
     help_portable="Prescindir de epoll.",
+    help_sni="Nombre del servidor que se pide y se comprueba, en vez de HOST.",
     help_unix="Conectar con un socket Unix en vez de HOST:PUERTO.",
     expects_address="HOST:PUERTO, como localhost:5000 o [::1]:5000",
     expects_rate="un ritmo mayor que 0, como 20000 o 20k, o max",

@@ -9,6 +9,7 @@ Trio. Everything else may change without notice.
 
 - :mod:`tcpecho_trio.client`: the client;
 - :mod:`tcpecho_trio.server`: the server in a nursery of yours, its counters and events;
+- :mod:`tcpecho_trio.load`: the load generator;
 - :mod:`tcpecho_trio.protocol`, :mod:`tcpecho_trio.dialects`: what is said on the wire, without any
   input or output;
 - :mod:`tcpecho_trio.errors`: what can go wrong, and what to do about it.
@@ -30,11 +31,20 @@ PUBLIC = {
         *("DrainReason", "Endpoint", "Events", "Fault", "Journal", "Lifecycle", "Phase"),
         *("Registry", "RemoteShutdown", "Settings", "Tls", "TlsFiles", "serve"),
     ),
+    "load": ("Load", "LoadSettings", "Ramp", "Report", "Target", "open_load", "run_load"),
     "protocol": ("Foreign", "Protocol", "Request", "State"),
     "dialects": ("DIALECTS", "Action", "Command", "Dialect"),
     "errors": (
         *("CannotConnect", "CannotListen", "CannotRead", "ClientBusy", "ClientClosed"),
-        *("ConnectionLost", "LocalFailure", "MessageRefused", "ServerFull", "ServerLeft"),
+        *(
+            "ConnectionLost",
+            "LoadFailed",
+            "LoadRefused",
+            "LocalFailure",
+            "MessageRefused",
+            "ServerFull",
+            "ServerLeft",
+        ),
         *("TcpEchoError", "TooSlow"),
     ),
 }

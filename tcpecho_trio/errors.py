@@ -18,6 +18,8 @@
     ├── ClientBusy        two tasks sent, or listened, at once: use ask(), which takes turns
     ├── ClientClosed      it was closed, or a cancelled send cut a message: open another one
     ├── MessageRefused    this text cannot be sent as one message (a ValueError, too): change it
+    ├── LoadFailed        a load met errors, or its report cannot be written: read the report
+    ├── LoadRefused       a load that cannot be, or must not (a ValueError, too): change its options
     ├── LabError          certificates for a lab cannot be made: install the extra, choose a folder
     └── LocalFailure      standard input or output failed: free the disk, check the redirection
 
@@ -33,6 +35,7 @@ import errno
 import os
 import re
 import socket
+from operator import attrgetter
 from typing import ClassVar
 
 from tcpecho_trio.addresses import format_address
@@ -73,7 +76,7 @@ class TcpEchoError(Exception):
 
     def _filled(self, line: str | None, texts: Texts, program: str) -> str:
         """A line with the details in its braces; by default the one of the texts."""
-        line = line or str(getattr(texts, self.message))
+        line = line or str(attrgetter(self.message)(texts))
         details = {name: _printable(value, texts) for name, value in self.details.items()}
         if isinstance(reason := details.get("reason"), str):
             details["reason"] = in_words(reason, texts)
@@ -227,6 +230,16 @@ class ClientClosed(TcpEchoError):
 
 class MessageRefused(TcpEchoError, ValueError):
     """The text cannot be sent as one message; nothing of it has been sent."""
+
+    exit_code = 2
+
+
+class LoadFailed(TcpEchoError):
+    """The load ran, and its result is not what it must be; or a report cannot be written."""
+
+
+class LoadRefused(TcpEchoError, ValueError):
+    """A load that cannot be, or must not; nothing has been sent."""
 
     exit_code = 2
 

@@ -18,7 +18,7 @@ STOREYS = [
     {"protocol", "proxy_protocol", "errors"},
     {"stdio", "tls", "nurseries"},
     {"server", "client"},
-    {"admin"},
+    {"admin", "load"},
     {"cli"},
     {"__main__"},
 ]

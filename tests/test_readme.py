@@ -100,7 +100,9 @@ def test_only_what_is_said_to_other_programs_is_left_out() -> None:
 
 
 def test_every_option_in_the_readme_exists() -> None:
-    known = "".join(run(*c, "--help").stdout.decode() for c in ((), ("serve",), ("client",)))
+    known = "".join(
+        run(*c, "--help").stdout.decode() for c in ((), ("serve",), ("client",), ("load",))
+    )
     ours = re.sub(
         r"`nox [^`]*`", "", without_other_programs(README)
     )  # nox and the benchmarks have their own

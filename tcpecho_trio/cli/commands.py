@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from tcpecho_trio import __version__
+from tcpecho_trio.cli.load_command import add_load_command
 from tcpecho_trio.cli.option_types import (
     AdminUrl,
     EndpointUrl,
@@ -311,6 +312,8 @@ def build_cli(texts: Texts) -> click.Group:
             **rest,
         )
         _run(run_client(options, texts))
+
+    add_load_command(cli, texts, lang, _check_unix_sockets, _run)
 
     @cli.command("lab-certs", help=texts.cli_about_lab_certs)
     @click.argument("folder", metavar="DIR", type=Folder())

@@ -116,7 +116,7 @@ async def _attempt(
                     stream = await trio.open_tcp_stream(target.host, target.port)
                 undo.push_async_callback(trio.aclose_forcefully, stream)
                 if target.proxy is not None:
-                    await stream.send_all(_proxy_header(stream.socket, target.proxy))
+                    await stream.send_all(proxy_header(stream.socket, target.proxy))
                 talking = await _secured(stream, target, context)
         except trio.TooSlowError as error:
             raise TooSlow("connect_too_slow", address=target.name, seconds=limit) from error
@@ -139,7 +139,7 @@ async def _secured(
     return secured
 
 
-def _proxy_header(sock: trio.socket.SocketType, version: ProxyVersion) -> bytes:
+def proxy_header(sock: trio.socket.SocketType | socket.socket, version: ProxyVersion) -> bytes:
     """What a proxy would say of a client that has our address."""
     # Most clients pay for no PROXY protocol.
     from tcpecho_trio.proxy_protocol import Header, encode_v1, encode_v2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tcpecho_trio.texts.lines import Texts
+from tcpecho_trio.texts.load_english import ENGLISH_LOAD
 
 ENGLISH = Texts(
     listening="TCP server listening on {listener} and waiting for connections...",
@@ -326,4 +327,5 @@ ENGLISH = Texts(
     expects_network="an address, or a network without bits behind its prefix, such as 10.0.0.0/8",
     expects_fault="KIND[:AMOUNT][@SHARE]: delay:200ms@0.1, drip:100, stall, close:10, reset:10",
     expects_message="one line for each -m",
+    load=ENGLISH_LOAD,
 )

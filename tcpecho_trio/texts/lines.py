@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tcpecho_trio.texts.load_lines import LoadTexts
+
 
 # eq and repr would have code generated for every field, at each start of the program.
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -287,6 +289,8 @@ class Texts:
     expects_network: str
     expects_fault: str
     expects_message: str
+
+    load: LoadTexts
 
     def number(self, count: int) -> str:
         """A number as one writes it in this language."""

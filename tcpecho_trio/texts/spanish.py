@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tcpecho_trio.texts.lines import Texts
+from tcpecho_trio.texts.load_spanish import SPANISH_LOAD
 from tcpecho_trio.texts.spanish_system_errors import SYSTEM_ERRORS, TLS_ERRORS
 
 SPANISH = Texts(
@@ -310,6 +311,12 @@ SPANISH = Texts(
         "INTEGER RANGE": "NÚMERO",
         "SECONDS": "SEGUNDOS",
         "SPEC": "FALLO",
+        "COUNT": "NÚMERO",
+        "RATE": "RITMO",
+        "TIME": "TIEMPO",
+        "FROM:TO:TIME": "DESDE:HASTA:TIEMPO",
+        "CONDITION": "CONDICIÓN",
+        "[HOST:PORT]": "[HOST:PUERTO]",
     },
     cli_options_metavar="[OPCIONES]",
     cli_commands_metavar="ORDEN [OPCIONES]...",
@@ -344,4 +351,5 @@ SPANISH = Texts(
     expects_network="una dirección, o una red sin bits tras el prefijo, como 10.0.0.0/8",
     expects_fault="CLASE[:CANTIDAD][@PARTE]: delay:200ms@0.1, drip:100, stall, close:10, reset:10",
     expects_message="una sola línea por cada -m",
+    load=SPANISH_LOAD,
 )

@@ -114,8 +114,8 @@ WRONG = [
     ),
     (
         "servir",
-        "no existe la orden servir; las que hay: serve, client, lab-certs, demo.",
-        "there is no command servir; those that there are: serve, client, lab-certs, demo.",
+        "no existe la orden servir; las que hay: serve, client, load, lab-certs, demo.",
+        "there is no command servir; those that there are: serve, client, load, lab-certs, demo.",
     ),
     (
         "client --sni a..b",

@@ -24,6 +24,7 @@ CODES = {
     "ServerFull": 3,
     "TooSlow": 4,
     "MessageRefused": 2,
+    "LoadRefused": 2,
 }
 """Kinds of errors that have a code of their own; every other is 1."""
 

@@ -143,8 +143,10 @@ def test_whatever_is_said_there_is_no_bug_of_ours() -> None:
         b"GET /\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET /%00%1b%ff HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: \xff\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\n"
-        b"Authorization: Bearer \xff\r\nCookie: \xff=;;=\r\n\r\n",
+        (
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+            b"Authorization: Bearer \xff\r\nCookie: \xff=;;=\r\n\r\n"
+        ),
         b"CONNECT evil.example:80 HTTP/1.1\r\nHost: evil.example:80\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
         b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"

@@ -245,6 +245,9 @@ def test_without_options_it_is_the_exercises_server(served: Served) -> None:
         "as_json": False,
         "messages": True,
         "probes": False,
+        "access_log": None,
+        "access_log_probes": False,
+        "admin_options": None,
         "console": True,
     }
 

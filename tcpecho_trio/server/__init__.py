@@ -40,6 +40,7 @@ from tcpecho_trio.server.listeners import Listeners
 from tcpecho_trio.server.portable import OwnTask
 from tcpecho_trio.server.pump import Pump, pump_exists
 from tcpecho_trio.server.registry import Registry
+from tcpecho_trio.server.roster import Roster
 from tcpecho_trio.server.settings import RemoteShutdown, Settings
 from tcpecho_trio.server.subscriptions import Events
 from tcpecho_trio.server.tls import Tls, TlsFiles
@@ -71,6 +72,7 @@ async def serve(
     *,
     lifecycle: Lifecycle | None = None,
     registry: Registry | None = None,
+    roster: Roster | None = None,
     events: Events | None = None,
     tls: Tls | None = None,
     listeners: Sequence[trio.abc.Listener[Any]] = (),
@@ -88,6 +90,7 @@ async def serve(
       lifecycle: says when to end; without one, only a cancellation does. Its own shutdown delay
         counts, not that of the settings.
       registry: which connections there are, for a caller who wants to look.
+      roster: which clients there are, for a server that is one of several; else the registry.
       events: what happens, for those who subscribe to it.
       tls: what clients of ``tls://`` endpoints shake hands with; it may be loaded anew meanwhile.
       listeners: already listening, to be served instead of those that the settings name, and
@@ -109,7 +112,8 @@ async def serve(
     carrier = OwnTask(events, settings.longest_silence) if pump is None else pump
     if faults is None:
         faults = FaultSampler(settings.faults, settings.fault_seed)
-    context = ServerContext(settings, lifecycle, registry, events, carrier, faults=faults)
+    roster = registry if roster is None else roster
+    context = ServerContext(settings, lifecycle, registry, roster, events, carrier, faults=faults)
     closed_listeners = trio.Event()
     started = False
     try:

@@ -324,6 +324,12 @@ class Connection:
                 self._context.events.publish(ForeignProtocol(self.info, output.protocol))
                 return
             if isinstance(output, Request):
+                roster = self._context.roster
+                if output.command.action is Action.LIST and not roster.fresh:
+                    if slice_began:
+                        turns.spent(perf_counter() - slice_began)
+                        slice_began = 0.0
+                    await roster.refresh()
                 now = perf_counter()
                 if not slice_began or now - slice_began > SLICE:
                     if slice_began:
@@ -349,7 +355,7 @@ class Connection:
         context.registry.commands[command.action] += 1
         lines = [command.text]
         if command.action is Action.LIST:
-            lines += context.registry.clients()
+            lines += context.roster.clients()
         elif command.action is Action.REPORT:
             lines = [self._report()]
         elif command.action is Action.DISCONNECT:

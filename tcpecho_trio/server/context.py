@@ -9,6 +9,7 @@ from tcpecho_trio.server.lifecycle import Lifecycle
 from tcpecho_trio.server.portable import OwnTask
 from tcpecho_trio.server.pump import Pump
 from tcpecho_trio.server.registry import Registry
+from tcpecho_trio.server.roster import Roster
 from tcpecho_trio.server.settings import Settings
 from tcpecho_trio.server.subscriptions import Events
 from tcpecho_trio.server.turns import Turns
@@ -22,6 +23,7 @@ class ServerContext:
       settings: what the server is.
       lifecycle: says when it ends.
       registry: which connections there are.
+      roster: which clients there are, at other servers too.
       events: what happens, for those who subscribe to it.
       carrier: moves plain traffic.
       turns: how much time obeying commands may take.
@@ -31,6 +33,7 @@ class ServerContext:
     settings: Settings
     lifecycle: Lifecycle
     registry: Registry
+    roster: Roster
     events: Events
     carrier: Pump | OwnTask
     turns: Turns = field(default_factory=Turns)

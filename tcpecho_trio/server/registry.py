@@ -136,6 +136,15 @@ class Registry:
     def __iter__(self) -> Iterator[Conversation]:
         return iter([place for place in self._places.values() if place is not None])
 
+    @property
+    def fresh(self) -> bool:
+        """It is the roster of a server that is alone (:mod:`~tcpecho_trio.server.roster`)."""
+        return True
+
+    async def refresh(self) -> None:
+        """There is nobody to ask. A checkpoint."""
+        await trio.lowlevel.checkpoint()
+
     def clients(self) -> list[str]:
         """Every client's address as it is written, in the order of arrival."""
         return [connection.info.client for connection in self]

@@ -139,7 +139,7 @@ async def obeyed(
     theirs.send_all = send_all  # type: ignore[method-assign, assignment]
     events = Events()
     context = ServerContext(
-        *(Settings(), Lifecycle(), registry, events, OwnTask(events)),
+        *(Settings(), Lifecycle(), registry, registry, events, OwnTask(events)),
         turns=turns,  # type: ignore[arg-type]
     )
     info = ConnectionInfo(registry.accept("here:1"), "peer:1", "peer:1", "here:1")

@@ -62,7 +62,8 @@ def over(
     registry = Registry() if registry is None else registry
     events = told_by(told or Told())
     context = ServerContext(
-        settings or Settings(), lifecycle or Lifecycle(), registry, events, OwnTask(events)
+        *(settings or Settings(), lifecycle or Lifecycle(), registry, registry),
+        *(events, OwnTask(events)),
     )
     info = ConnectionInfo(registry.accept("here:1"), "peer:1", "peer:1", "here:1")
     dialect = context.settings.dialect

@@ -16,7 +16,8 @@ import trio
 
 from tcpecho_trio.client.connect import Target
 from tcpecho_trio.errors import CannotConnect, CannotRead, LoadRefused
-from tcpecho_trio.load.engine import Address, Engine, unreachable
+from tcpecho_trio.load.connecting import Address, unreachable
+from tcpecho_trio.load.engine import Engine
 from tcpecho_trio.load.plan import Plan
 from tcpecho_trio.load.report import Report
 from tcpecho_trio.load.settings import LoadSettings

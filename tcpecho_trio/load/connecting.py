@@ -23,8 +23,9 @@ from tcpecho_trio.client.connect import Target, proxy_header
 from tcpecho_trio.errors import CannotConnect, TcpEchoError, TooSlow
 from tcpecho_trio.load.histogram import index_of
 from tcpecho_trio.load.links import Link, Links
-from tcpecho_trio.load.plan import NEVER, Plan
+from tcpecho_trio.load.plan import Plan
 from tcpecho_trio.load.pollers import WRITE
+from tcpecho_trio.load.schedule import NEVER
 from tcpecho_trio.load.tls_layer import TlsLayer
 
 HANDSHAKE_SIZE = 65536

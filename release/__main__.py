@@ -31,7 +31,7 @@ from tcpecho_trio.cli import SCRIPT
 
 DIST = ROOT / "dist"
 SHARED = ("man/man1", "man/es/man1", "bash-completion/completions", "zsh/site-functions")
-IN_BILL = "client,admin,load,tls-lab"
+IN_BILL = "client,admin,load,cluster,tls-lab"
 """The extras whose libraries are in the bill of materials."""
 
 

@@ -19,8 +19,8 @@ WIDTH = 78
 """Columns of a paragraph: what fits into every terminal."""
 
 
-def table(report: Report, texts: Texts) -> list[str]:
-    """The lines of the report."""
+def table(report: Report, texts: Texts, columns: int = WIDTH) -> list[str]:
+    """The lines of the report; its paragraphs fit into a terminal with so many columns."""
     words = texts.load
     lines = [words.title.format(address=shown(report.address)) + ": " + setup(report, texts), ""]
     lines += _aligned(_counts(report, texts))
@@ -37,7 +37,7 @@ def table(report: Report, texts: Texts) -> list[str]:
     if report.steps:
         lines += ["", *_ramp(report, texts)]
     for note in notes(report, texts):
-        lines += ["", *_paragraph(note)]
+        lines += ["", *_paragraph(note, columns)]
     return lines
 
 
@@ -102,7 +102,8 @@ def number(value: float, texts: Texts) -> str:
     """A number as one writes it in this language, without decimals if it is large."""
     if value == int(value) or value >= 100:
         return texts.number(round(value))
-    return f"{value:.3g}".replace(".", texts.load.decimal)
+    text = f"{value:.3g}" if value >= 1e-4 else f"{value:.6f}"
+    return text.replace(".", texts.load.decimal)
 
 
 def milliseconds(seconds: float, texts: Texts) -> str:
@@ -123,7 +124,7 @@ def _counts(report: Report, texts: Texts) -> Iterator[tuple[str, str]]:
     told = told_errors(report.errors, texts)
     yield words.row_errors, texts.number(report.error_count) + (f"  ({told})" if told else "")
     yield words.row_rate, number(report.rate, texts)
-    yield words.row_seconds, f"{report.seconds:.2f}".replace(".", words.decimal)
+    yield words.row_seconds, number(report.seconds, texts)
     if report.replies:
         cpu = report.cpu_seconds * 1e6 / report.replies
         yield words.row_cpu, f"{cpu:.2f}".replace(".", words.decimal)
@@ -194,8 +195,8 @@ def _counted(forms: tuple[str, str], count: int, texts: Texts) -> str:
     return (one if count == 1 else many).format(count=texts.number(count))
 
 
-def _paragraph(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH)
+def _paragraph(text: str, columns: int = WIDTH) -> list[str]:
+    return textwrap.wrap(text, max(1, min(WIDTH, columns)))
 
 
 def comparison(

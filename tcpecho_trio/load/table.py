@@ -23,19 +23,12 @@ def table(report: Report, texts: Texts, columns: int = WIDTH) -> list[str]:
     """The lines of the report; its paragraphs fit into a terminal with so many columns."""
     words = texts.load
     lines = [words.title.format(address=shown(report.address)) + ": " + setup(report, texts), ""]
-    lines += _aligned(_counts(report, texts))
-    for sample in report.samples:
-        lines.append(
-            "  "
-            + words.wrong_sample.format(
-                connection=sample.connection,
-                expected=shown(sample.expected, 60),
-                received=shown(sample.received, 60),
-            )
-        )
-    lines += ["", *_latencies(report, texts)]
+    lines += _aligned(counts(report, texts))
+    lines += [f"  {line}" for line in wrong_replies(report, texts)]
+    lines += ["", *grid(latencies(report, texts))]
     if report.steps:
-        lines += ["", *_ramp(report, texts)]
+        lines += ["", *grid(ramp(report, texts))]
+        lines += [f"  {line}" for line in knee(report, texts)]
     for note in notes(report, texts):
         lines += ["", *_paragraph(note, columns)]
     return lines
@@ -115,7 +108,8 @@ def milliseconds(seconds: float, texts: Texts) -> str:
     return f"{value:.{decimals}f}".replace(".", texts.load.decimal)
 
 
-def _counts(report: Report, texts: Texts) -> Iterator[tuple[str, str]]:
+def counts(report: Report, texts: Texts) -> Iterator[tuple[str, str]]:
+    """Names and figures: how many messages, errors, seconds."""
     words = texts.load
     yield words.row_sent, texts.number(report.sent)
     yield words.row_replies, texts.number(report.replies)
@@ -130,7 +124,8 @@ def _counts(report: Report, texts: Texts) -> Iterator[tuple[str, str]]:
         yield words.row_cpu, f"{cpu:.2f}".replace(".", words.decimal)
 
 
-def _latencies(report: Report, texts: Texts) -> list[str]:
+def latencies(report: Report, texts: Texts) -> list[list[str]]:
+    """Rows of cells: which latency, and its percentiles; the first row names them."""
     words = texts.load
     rows: list[tuple[str, Histogram]] = [(words.since_due, report.latency)]
     if report.service is not report.latency and (
@@ -142,15 +137,16 @@ def _latencies(report: Report, texts: Texts) -> list[str]:
     rows += [(words.connecting, report.connecting), (words.handshaking, report.handshaking)]
     rows.append((words.lateness, report.lateness))
     cells = [[words.column_ms, *(name for name, _ in PERCENTILES)]]
-    for name, latencies in rows:
-        if latencies.total:
-            values = [milliseconds(latencies.quantile(share), texts) for _, share in PERCENTILES]
+    for name, found in rows:
+        if found.total:
+            values = [milliseconds(found.quantile(share), texts) for _, share in PERCENTILES]
             cells.append([name, *values])
-    return grid(cells)
+    return cells
 
 
-def _ramp(report: Report, texts: Texts) -> list[str]:
-    words, slo = texts.load, milliseconds(report.settings.slo, texts)
+def ramp(report: Report, texts: Texts) -> list[list[str]]:
+    """Rows of cells: the steps of a ramp, and whether each was good."""
+    words = texts.load
     cells = [[words.ramp_title, words.ramp_replies, words.ramp_p99, ""]]
     cells += [
         [
@@ -161,14 +157,28 @@ def _ramp(report: Report, texts: Texts) -> list[str]:
         ]
         for step in report.steps
     ]
-    lines = grid(cells)
+    return cells
+
+
+def knee(report: Report, texts: Texts) -> Iterator[str]:
+    """What a ramp has found."""
+    words, slo = texts.load, milliseconds(report.settings.slo, texts)
     if report.knee is None:
-        lines.append("  " + words.no_knee.format(slo=slo))
-    else:
-        lines.append("  " + words.knee.format(slo=slo, rate=number(round(report.knee), texts)))
-        if report.steps[-1].good:
-            lines.append("  " + words.knee_above)
-    return lines
+        yield words.no_knee.format(slo=slo)
+        return
+    yield words.knee.format(slo=slo, rate=number(round(report.knee), texts))
+    if report.steps[-1].good:
+        yield words.knee_above
+
+
+def wrong_replies(report: Report, texts: Texts) -> Iterator[str]:
+    """The first wrong replies, made safe for a terminal."""
+    for sample in report.samples:
+        yield texts.load.wrong_sample.format(
+            connection=sample.connection,
+            expected=shown(sample.expected, 60),
+            received=shown(sample.received, 60),
+        )
 
 
 def grid(cells: Sequence[Sequence[str]]) -> list[str]:

@@ -5,7 +5,7 @@ The server is the one written in C on epoll, so that the generator is what is me
 costs, server and load run under a real-time policy (sched(7), SCHED_FIFO) where that is allowed, a
 few seconds at a time: how late a generator is itself would else be how busy its machine is. The
 costs do not, for a process that never yields leaves the network's work to the kernel's own threads,
-which nobody counts: they are only nice(1) to nobody, if that is allowed.
+which nobody counts.
 """
 
 from __future__ import annotations
@@ -36,9 +36,6 @@ SIZE = 64
 
 RATE = 20_000
 """Messages a second of the open loop."""
-
-FIRST = ("nice", "-n", "-15")
-"""Runs a command before others; where that is not allowed, nice(1) says so and runs it as it is."""
 
 KNOWN = Server("known delays", python("delays.py"))
 
@@ -85,21 +82,16 @@ def undisturbed(server: Server) -> Server:
     return replace(server, command=[*real_time(), *server.command])
 
 
-def nice(server: Server) -> Server:
-    """The same server, before everything else."""
-    return replace(server, command=[*FIRST, *server.command])
-
-
 def cost(generator: Generator, seconds: float) -> dict[str, float]:
     """CPU µs a message, messages a second and core, and messages a second."""
     if generator.name.startswith("load.c"):
         return cost_in_c(generator, seconds)
-    with Running(nice(ECHO), SERVER_PROCESSOR) as server:
+    with Running(ECHO, SERVER_PROCESSOR) as server:
         report = run(
             f"127.0.0.1:{server.port}",
             *("-c", str(generator.connections)),
             *("--size", str(SIZE), "--warmup", "0.3s", "--duration", f"{seconds}s"),
-            policy=FIRST,
+            policy=(),
         )
     cpu = report["generator"]["cpu_seconds"] * 1e6 / report["replies"]
     return figures(cpu, report["rate"])
@@ -109,14 +101,14 @@ def cost_in_c(generator: Generator, seconds: float) -> dict[str, float]:
     """The same of the generator in C."""
     program = measures.compiled("load", ECHO)
     with (
-        Running(nice(ECHO), SERVER_PROCESSOR) as server,
+        Running(ECHO, SERVER_PROCESSOR) as server,
         tempfile.TemporaryDirectory() as folder,
     ):
         request, reply = Path(folder, "request"), Path(folder, "reply")
         request.write_bytes(measures.line(SIZE))
         reply.write_bytes(measures.line(SIZE).upper())
         counts = [str(generator.connections), "1", str(seconds)]
-        pinned = ["taskset", "-c", str(LOAD_PROCESSOR), *FIRST]
+        pinned = ["taskset", "-c", str(LOAD_PROCESSOR)]
         command = [*pinned, program, str(server.port), *counts]
         with subprocess.Popen(
             [*command, str(request), str(reply)], stdout=subprocess.PIPE, text=True

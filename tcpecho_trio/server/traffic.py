@@ -162,13 +162,17 @@ def move_tls(
         return None
     if not data:
         return RECEIVE  # the stream knows what an end without a close_notify is
-    client.stats.active = now
-    stream.incoming.write(data)
-    receive_plain, ssl_object = client.protocol.receive_plain, stream.ssl_object
+    stats, incoming, ssl_object = client.stats, stream.incoming, stream.ssl_object
+    stats.active = now
+    incoming.write(data)
+    receive_plain, decrypt = client.protocol.receive_plain, ssl_object.read
+    # Room for what came, no more: what is encrypted is longer than its text, and to make room for a
+    # whole record takes longer than to decrypt a short one.
+    room = min(len(data), PIECE)
     replies: list[bytes] = []
     while True:
         try:
-            text = ssl_object.read(PIECE)
+            text = decrypt(room)
         except ssl.SSLWantReadError:  # the rest of a record is still on its way
             break
         except ssl.SSLError as error:
@@ -177,9 +181,7 @@ def move_tls(
                 raise
             return Handoff(ended=True)
         reply = receive_plain(text)
-        if reply is not None:
-            _count_plain(text, client, events)
-        else:
+        if reply is None:
             # More than one reply may wait for the socket only if nothing else has to be done.
             if unsent := _send_all(fd, stream, replies, client, events):
                 stream.put_back(text)
@@ -188,11 +190,19 @@ def move_tls(
             if isinstance(taken, Handoff):
                 return taken
             reply = taken
+        elif stats.messages_in is None and not events.messages:
+            stats.bytes_in += len(text)
+        else:
+            _count_plain(text, client, events)
         if reply is not None:
-            stream.encrypt(reply)
+            written = ssl_object.write(reply)
+            if written < len(reply):  # it takes several records
+                stream.encrypt(memoryview(reply)[written:])
             replies.append(reply)
-        if not (stream.incoming.pending or ssl_object.pending()):
+        # OpenSSL keeps a part of a record only where there was no room for it.
+        if not (incoming.pending or (len(text) == room and ssl_object.pending())):
             break
+        room = PIECE
         # Who is told of messages is told of each reply after its message.
         if events.messages and (unsent := _send_all(fd, stream, replies, client, events)):
             return unsent
@@ -207,8 +217,6 @@ def _send_all(
     """Send what has been encrypted, and forget the replies; what is left if not all is sent."""
     if not replies:
         return None
-    whole = replies[0] if len(replies) == 1 else b"".join(replies)
-    replies.clear()
     records = stream.outgoing.read()
     try:
         sent = write(fd, records)
@@ -216,8 +224,17 @@ def _send_all(
         sent = 0
     if sent != len(records):
         stream.outgoing.write(records[sent:])
+        whole = b"".join(replies)
+        replies.clear()
         return Handoff((whole,), len(whole))
-    _count_reply(whole, client, events)
+    stats = client.stats
+    if events.messages:
+        _count_reply(b"".join(replies), client, events)
+    else:
+        stats.bytes_out += len(replies[0]) if len(replies) == 1 else sum(map(len, replies))
+        if stats.messages_in is not None:
+            stats.answered(client.protocol.holds)
+    replies.clear()
     return None
 
 

@@ -7,6 +7,12 @@ epoll (level-triggered, epoll(7)). Each client that is ready gets its turn
 (:mod:`tcpecho_trio.server.traffic`). Whatever is more than plain traffic goes back to the client's
 own task. A client is in the pump's epoll only while its task sleeps in :meth:`Pump.carry`.
 
+A client on a bare socket needs no task at all before something is to be done that takes one. The
+pump adopts such clients (:meth:`Pump.adopt`): it serves them, and has their tasks started when it
+lets go of them. :meth:`Pump.keep` stands for those tasks in their nursery until there can be none.
+So nobody waits for a pass of the scheduler before the first reply, and a client that says a line
+and leaves never costs a task.
+
 To cancel a task that is being carried loses nothing. A client's turn is over before another task
 can run, and what a turn leaves undone is handed to the task that it wakes.
 
@@ -33,6 +39,7 @@ from tcpecho_trio.server.traffic import (
     Client,
     Handoff,
     PlainStream,
+    Taskless,
     broken,
     move_bare,
     move_tls,
@@ -65,7 +72,8 @@ class _InHand(NamedTuple):
     stats: ConnectionStats
     client: Client
     tls: TlsStream | None
-    task: trio.lowlevel.Task
+    owner: trio.lowlevel.Task | Taskless
+    """Who is told when it is not carried any more: its task, or the client itself."""
 
 
 class Pump:
@@ -87,6 +95,10 @@ class Pump:
         self._longest_silence = longest_silence
         self._epoll = select.epoll()
         self._carried: dict[int, _InHand] = {}
+        self.adopting = False
+        """Whether clients are adopted: while somebody stands for their tasks."""
+        self._adopted: set[int] = set()
+        self._none_left = trio.Event()  # made anew when it is waited for
 
     def close(self) -> None:
         """Give the epoll's descriptor back."""
@@ -117,6 +129,47 @@ class Pump:
 
         handoff: Handoff | None = await trio.lowlevel.wait_task_rescheduled(abort)
         return handoff
+
+    def adopt(self, stream: trio.SocketStream, client: Taskless) -> None:
+        """Move this client's traffic from now on, without a task of its own.
+
+        What has come already is taken at once. :meth:`Taskless.resume` is called at the end, which
+        may be now. Only while :attr:`adopting`.
+        """
+        fd = stream.socket.fileno()
+        try:
+            done = move_bare(fd, client, self._events, trio.current_time())
+            if done is None:
+                self._epoll.register(fd, select.EPOLLIN)
+                receive_plain, stats = client.protocol.receive_plain, client.stats
+                self._carried[fd] = _InHand(receive_plain, stats, client, None, client)
+                self._adopted.add(fd)
+                return
+        except OSError as error:
+            client.resume(outcome.Error(broken(error)))
+        except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
+            client.resume(outcome.Error(error))
+        else:
+            client.resume(outcome.Value(done))
+
+    async def keep(self, last_came: trio.Event) -> None:
+        """Stand for the tasks of adopted clients in their nursery, until there can be none.
+
+        Cancelled, it has those tasks started, so that they are cancelled themselves.
+
+        Args:
+          last_came: set when nobody comes any more.
+        """
+        self.adopting = True
+        try:
+            await last_came.wait()
+            while self._adopted:
+                self._none_left = trio.Event()
+                await self._none_left.wait()
+        finally:
+            self.adopting = False
+            for fd in list(self._adopted):
+                self._hand_off(fd, None)
 
     def let_go(self, stream: PlainStream) -> None:
         """Wake the task of a client, if it is being carried: there is nothing to wait for."""
@@ -227,18 +280,29 @@ class Pump:
             except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
                 self._fail(fd, error)
 
-    def _drop(self, fd: int) -> trio.lowlevel.Task:
+    def _drop(self, fd: int) -> trio.lowlevel.Task | Taskless:
+        """Carry a client no longer; return who is to be told."""
         self._epoll.unregister(fd)
-        return self._carried.pop(fd).task
+        if fd in self._adopted:
+            self._adopted.remove(fd)
+            if not self._adopted:
+                self._none_left.set()
+        return self._carried.pop(fd).owner
 
     def _hand_off(self, fd: int, handoff: Handoff | None) -> None:
-        value = outcome.Value(handoff)  # if there is no memory for it, nothing has changed
-        trio.lowlevel.reschedule(self._drop(fd), value)
+        # If there is no memory for it, nothing has changed.
+        self._resume(fd, outcome.Value(handoff))
 
     def _fail(self, fd: int, error: Exception) -> None:
         if fd in self._carried:  # it may have failed after it was let go
-            failure = outcome.Error(error)
-            trio.lowlevel.reschedule(self._drop(fd), failure)
+            self._resume(fd, outcome.Error(error))
+
+    def _resume(self, fd: int, result: outcome.Outcome[Handoff | None]) -> None:
+        owner = self._drop(fd)
+        if isinstance(owner, trio.lowlevel.Task):
+            trio.lowlevel.reschedule(owner, result)
+        else:
+            owner.resume(result)
 
 
 def pump_exists() -> bool:

@@ -17,6 +17,7 @@ import typing
 from dataclasses import dataclass
 from typing import TypeGuard, cast
 
+import outcome
 import trio
 
 from tcpecho_trio.protocol import Output, Protocol
@@ -80,6 +81,16 @@ class Client(typing.Protocol):
     @property
     def stats(self) -> ConnectionStats:
         """Its counters, which are added to."""
+
+
+class Taskless(Client, typing.Protocol):
+    """A client that has no task, as long as its traffic is plain."""
+
+    def resume(self, result: outcome.Outcome[Handoff | None]) -> None:
+        """It is not carried any more, for what :meth:`carry` would return or raise.
+
+        What is left to do is done at once, or in a task.
+        """
 
 
 def is_plain(stream: trio.abc.HalfCloseableStream) -> TypeGuard[PlainStream]:

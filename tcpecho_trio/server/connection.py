@@ -362,6 +362,9 @@ class Connection:
             self.stats.received(data, begun)
             if self._context.events.messages:
                 self.watched = self._context.events.received(self.info, data, begun)
+            else:
+                self.watched = False
+                self._context.events.begun += begun
             del data
             await self._reply(outputs)
 

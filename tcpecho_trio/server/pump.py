@@ -36,6 +36,7 @@ from tcpecho_trio.server.stats import SHORT, ConnectionStats, count_lines
 from tcpecho_trio.server.subscriptions import Events
 from tcpecho_trio.server.traffic import (
     READ_SIZE,
+    SHORT_READ,
     Client,
     Handoff,
     PlainStream,
@@ -239,12 +240,13 @@ class Pump:
                         self._hand_off(fd, handoff)
                     continue
                 try:
-                    data = read(fd, READ_SIZE)
+                    data = read(fd, SHORT_READ if stats.short else READ_SIZE)
                 except BlockingIOError:
                     continue
                 stats.active = now
                 reply = receive_plain(data)
                 if reply is None:
+                    stats.short = False
                     taken = take(data, client, events)
                     if not isinstance(taken, bytes):
                         if taken is not None:
@@ -254,15 +256,23 @@ class Pump:
                     held = client.protocol.holds
                 else:
                     held = False
-                    stats.bytes_in += len(data)
+                    size = len(data)
+                    stats.bytes_in += size
                     if telling or stats.messages_in is not None:
-                        messages = data.count(b"\n") if len(data) < SHORT else count_lines(data)
+                        messages = data.count(b"\n") if size < SHORT else count_lines(data)
                         if stats.messages_in is not None:
                             stats.messages_in += messages
                             if stats.read_sizes is not None:
-                                stats.read_sizes.add(len(data))
+                                stats.read_sizes.add(size)
                         if telling:
                             client.watched = events.received(client.info, data, messages)
+                            telling = events.messages  # it may have heard enough
+                        else:
+                            client.watched = False
+                            events.begun += messages
+                    # A read that is filled is a longer one the next time. One that is reported is
+                    # as long as it would have been.
+                    stats.short = size < SHORT_READ and stats.read_sizes is None
                 try:
                     sent = write(fd, reply)
                 except BlockingIOError:
@@ -271,7 +281,7 @@ class Pump:
                     self._hand_off(fd, Handoff((reply,), sent))
                     continue
                 stats.bytes_out += sent
-                if telling and client.watched:
+                if client.watched:
                     events.replied(client.info, reply, stats.answered(held))
                 elif stats.messages_in is not None:
                     stats.messages_out = stats.messages_in - held

@@ -36,7 +36,8 @@ class Events:
     def __init__(self) -> None:
         self._subscribers: tuple[Subscriber, ...] = ()
         self._on_messages: tuple[tuple[Subscriber, MessageFilter | None], ...] = ()
-        self._asked = self._on_messages  # those who have not heard enough for now
+        # Those of them who have not heard enough for now.
+        self._asked: tuple[tuple[Subscriber, MessageFilter | None], ...] = ()
         self.messages = False
         """Whether anybody subscribes to messages; the pump asks before it calls."""
         self.lost = 0

@@ -70,7 +70,7 @@ def running(
     Args:
       folder: for the moved file.
       file: below deploy/.
-      command: with ``FILE`` for the moved file.
+      command: with ``FILE`` for the moved file, and ``LISTEN`` for the first of its own ports.
       ports: the servers' ports in the file, and those that they have here.
       free: ports in the file at which it listens itself; each gets another one.
       edits: what else is different here.
@@ -79,16 +79,17 @@ def running(
     said = b""
     for _ in range(PORT_ATTEMPTS):
         own = dict(zip(free, free_ports(len(free)), strict=True))
-        text = moved((DEPLOY / file).read_text(), {**ports, **own})
+        text = (DEPLOY / file).read_text()
         for old, new in (edits or {}).items():
             assert old in text, old
             text = text.replace(old, new)
+        text = moved(text, {**ports, **own})
         written = folder / Path(file).name
         written.write_text(text)
         log = folder / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [path, *(str(written) if word == "FILE" else word for word in command[1:])],
+                [path, *(moved_word(word, written, own) for word in command[1:])],
                 stdout=output,
                 stderr=output,
             )
@@ -103,3 +104,8 @@ def running(
         said = log.read_bytes()
         assert b"in use" in said, said.decode()
     raise AssertionError(f"no port stays free: {said.decode()}")
+
+
+def moved_word(word: str, file: Path, own: Mapping[int, int]) -> str:
+    """A word of the command, with what is only known now."""
+    return word.replace("FILE", str(file)).replace("LISTEN", str(next(iter(own.values()))))

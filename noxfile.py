@@ -139,7 +139,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def deploy(session: nox.Session) -> None:
-    """What is in deploy/ by its own checkers, and the image built and run; arguments go to pytest."""
+    """What is in deploy/, by the real checkers; the image is built and run. Arguments: pytest's."""
     session.install("-e.", *dependencies("tests"), *dependencies("deploy"))
     session.run(
         *("python", "-bb", "-m", "pytest", "-q", "-rs", "tests/deploy", "tests/release"),

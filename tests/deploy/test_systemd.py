@@ -134,7 +134,10 @@ def _children(pid: int) -> list[int]:
 
 
 def test_logrotate_understands_its_file(tmp_path: Path) -> None:
-    said = check("logrotate", "--debug", "--state", tmp_path / "state", FOLDER / "logrotate.conf")
+    file = tmp_path / "logrotate.conf"
+    file.write_text((FOLDER / "logrotate.conf").read_text())
+    file.chmod(0o644)  # it obeys no file that others may write, as a checkout may be
+    said = check("logrotate", "--debug", "--state", tmp_path / "state", file)
     assert "error" not in said
     assert "Handling 1 logs" in said
 

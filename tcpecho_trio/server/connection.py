@@ -38,6 +38,7 @@ from tcpecho_trio.server.settings import RemoteShutdown
 from tcpecho_trio.server.stats import ConnectionStats
 from tcpecho_trio.server.traffic import COMMAND_PIECE, RECEIVE, Handoff, is_plain
 from tcpecho_trio.server.turns import SLICE
+from tcpecho_trio.tls.stream import TlsStream
 
 RECEIVE_SIZE = 65536
 """Bytes asked for in one receive; asyncio and Trio ask for as much."""
@@ -297,7 +298,7 @@ class Connection:
             if self._context.lifecycle.aborting:
                 self._closing = CloseReason.ABORTED
                 return
-            chunk = b""
+            chunk, before = b"", _taken_in(self._stream)
             period = QUIET_PERIOD if trio.current_time() < patient_until else NO_PAUSE
             with trio.move_on_after(period) as waiting:
                 self._waiting = waiting
@@ -305,6 +306,10 @@ class Connection:
             room -= len(chunk)
             if waiting.cancelled_caught and self._context.lifecycle.aborting:
                 continue
+            if waiting.cancelled_caught and (part := _taken_in(self._stream) - before):
+                room -= part  # of a TLS record, whose rest may be here, too
+                if room >= 0:
+                    continue
             if waiting.cancelled_caught or room < 0:
                 dismissed = self._dismissed and not self._context.lifecycle.draining
                 await self._end_input(CloseReason.OPERATOR if dismissed else CloseReason.DRAINED)
@@ -472,6 +477,15 @@ class Connection:
             answered = stats.answered(self.protocol.holds + self._silent)
         if self.watched:
             self._context.events.replied(self.info, reply, answered)
+
+
+def _taken_in(stream: object) -> int:
+    """How many bytes a stream over TLS has received, of which some may be no message yet."""
+    while not isinstance(stream, TlsStream):
+        stream = getattr(stream, "below", None)
+        if stream is None:
+            return 0
+    return stream.taken_in
 
 
 def _joined(replies: list[bytes]) -> bytes:

@@ -35,6 +35,11 @@ def tasks() -> int:
     return below(root)
 
 
+def descriptors() -> set[Path]:
+    """Those of this process that are open."""
+    return set(Path("/proc/self/fd").iterdir())
+
+
 async def met(server: Running, *said: bytes) -> trio.SocketStream:
     """A client whose lines have been answered."""
     client = await server.connect()
@@ -111,7 +116,7 @@ async def test_one_that_breaks_is_a_reset() -> None:
 
 
 async def test_a_cancelled_server_aborts_them_and_leaves_nothing_behind() -> None:
-    before = set(Path("/proc/self/fd").iterdir())
+    before = descriptors()
     registry = Registry()
     settings = Settings(host="127.0.0.1", port=0)
     async with trio.open_nursery() as nursery:
@@ -130,7 +135,7 @@ async def test_a_cancelled_server_aborts_them_and_leaves_nothing_behind() -> Non
         with pytest.raises(trio.BrokenResourceError):
             await client.receive_some()
         await client.aclose()
-    assert set(Path("/proc/self/fd").iterdir()) == before
+    assert descriptors() == before
 
 
 @pytest.mark.parametrize("shortage", [MemoryError(), None])

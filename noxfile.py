@@ -150,6 +150,17 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def deploy(session: nox.Session) -> None:
+    """What is in deploy/, by the real checkers; the image is built and run. Arguments: pytest's."""
+    session.install("-e.", *dependencies("tests"), *dependencies("deploy"))
+    session.run(
+        *("python", "-bb", "-m", "pytest", "-q", "-rs", "tests/deploy", "tests/release"),
+        *session.posargs,
+        env={"TCPECHO_TRIO_IMAGE": "1"},
+    )
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """A release in dist/: wheel, source archive, zipapp, bill of materials; checked and tried."""
     session.install("-e.", *dependencies("build"))

@@ -46,8 +46,8 @@ FENCED = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 ROLE = re.compile(r":(?:class|func|meth|mod|data|attr|exc|obj):<code>(~?)\.?([\w.]+)</code>")
 """What Sphinx calls a role: our docstrings name other things in this way."""
 
-WORD = re.compile(r"<code>(-[^<\s]{1,30})</code>")
-"""An option, which is not broken behind its hyphens."""
+WORD = re.compile(r"<code>([^<]{1,26})</code>")
+"""An option or a file's name: it is not broken behind its hyphens and dots."""
 
 OPTIONS = {
     "en": (

@@ -126,7 +126,7 @@ def test_the_journal_is_read_with_care(line: str, trouble: str) -> None:
 @pytest.mark.parametrize(
     ("settled", "exit_code", "said"),
     [
-        (Held(30 << 20, 9), 0, "lost      nothing"),
+        (Held(30 << 20, 9), 0, "lost          nothing"),
         (Held(30 << 20, 10), 0, "descriptors: 9 → 10"),
         (Held(60 << 20, 9), 0, "memory: 30.0 MiB → 60.0 MiB"),
         (Held(30 << 20, 9), 1, "exit code 1"),

@@ -16,6 +16,8 @@ from typing import Any
 import click
 
 from tcpecho_trio import __version__
+from tcpecho_trio.cli.cluster_command import add_cluster_command
+from tcpecho_trio.cli.cluster_options import MemberName, cluster_options, take_cluster_options
 from tcpecho_trio.cli.load_command import add_load_command
 from tcpecho_trio.cli.option_types import (
     AdminUrl,
@@ -142,6 +144,8 @@ def build_cli(texts: Texts) -> click.Group:
     @click.option("--access-log-probes", is_flag=True, help=texts.cli_access_log_probes)
     @click.option("--admin", type=AdminUrl(), metavar="URL", help=texts.cli_admin)
     @click.option("--admin-token-file", type=File(), help=texts.cli_admin_token_file)
+    @cluster_options(texts, "TCPECHO_SERVE")
+    @click.option("--cluster-name", type=MemberName(), help=texts.cluster.name)
     @click.option("--no-console", is_flag=True, help=texts.cli_no_console)
     @click.option("--portable", is_flag=True, help=texts.cli_portable)
     @click.pass_context
@@ -205,6 +209,7 @@ def build_cli(texts: Texts) -> click.Group:
             raise click.UsageError(texts.cli_admin_needs_token)
         if admin is not None and admin.tls and tls_files is None:
             raise click.UsageError(texts.cli_admin_needs_tls)
+        cluster = take_cluster_options(texts, rest, _check_unix_sockets)
         endpoints = [*listen, *unix]
         if any(endpoint.scheme is Scheme.UNIX for endpoint in endpoints) or (admin and admin.path):
             _check_unix_sockets(texts)
@@ -241,6 +246,7 @@ def build_cli(texts: Texts) -> click.Group:
                 access_log=access_log or None,
                 access_log_probes=access_log_probes,
                 admin_options=AdminOptions(admin, admin_token_file) if admin else None,
+                cluster_options=cluster,
                 console=not no_console,
             )
         )
@@ -314,6 +320,7 @@ def build_cli(texts: Texts) -> click.Group:
         _run(run_client(options, texts))
 
     add_load_command(cli, texts, lang, _check_unix_sockets, _run)
+    add_cluster_command(cli, texts, lang, _check_unix_sockets, _run)
 
     @cli.command("lab-certs", help=texts.cli_about_lab_certs)
     @click.argument("folder", metavar="DIR", type=Folder())

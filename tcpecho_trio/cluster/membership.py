@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,7 +24,7 @@ from tcpecho_trio.cluster.location import ClusterLocation
 from tcpecho_trio.cluster.members import Member, Members
 from tcpecho_trio.cluster.records import Record, decode_clients, encode_clients
 from tcpecho_trio.cluster.resp import StoreError, Trouble
-from tcpecho_trio.cluster.store import LISTS_AT_A_TIME, Reading, Store, open_store
+from tcpecho_trio.cluster.store import LISTS_AT_A_TIME, Reading, Store
 from tcpecho_trio.server.events import ClusterJoined, ClusterLost, ClusterNameTaken
 from tcpecho_trio.server.roster import Roster
 from tcpecho_trio.server.subscriptions import Events
@@ -177,7 +177,7 @@ class Membership:
             while True:
                 began, pause = trio.current_time(), RETRY
                 try:
-                    async with open_store(self._location) as store:
+                    async with aclosing(Store(self._location)) as store:
                         while True:
                             await self._turn(store)
                 except StoreError as error:
@@ -191,7 +191,7 @@ class Membership:
         self._scope.cancel()
         if self.state.joined:
             with trio.move_on_after(LEAVING), suppress(StoreError):
-                async with open_store(self._location) as store:
+                async with aclosing(Store(self._location)) as store:
                     await store.leave(self.instance)
 
     async def _turn(self, store: Store) -> None:

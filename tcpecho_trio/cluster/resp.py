@@ -11,6 +11,7 @@ The protocol: https://redis.io/docs/latest/develop/reference/protocol-spec/
 from __future__ import annotations
 
 import enum
+import os
 import ssl
 from typing import Any
 
@@ -164,4 +165,11 @@ def _unreachable(error: BaseException) -> StoreError:
     told = next((c for c in reversed(causes) if isinstance(c, OSError)), error)
     if isinstance(told, ssl.SSLCertVerificationError):
         return StoreError(Trouble.UNREACHABLE, told.verify_message)
+    if (
+        isinstance(told, OSError)
+        and told.errno
+        and told.errno > 0
+        and not isinstance(told, ssl.SSLError)
+    ):
+        return StoreError(Trouble.UNREACHABLE, f"[Errno {told.errno}] {os.strerror(told.errno)}")
     return StoreError(Trouble.UNREACHABLE, str(told))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,13 +60,16 @@ class Store:
     Its methods raise :class:`~tcpecho_trio.cluster.resp.StoreError`.
 
     Args:
-      connection: to its Redis.
-      prefix: what its keys begin with.
+      location: the cluster. A connection is made when it is first used.
     """
 
-    def __init__(self, connection: Connection, prefix: str) -> None:
-        self._connection = connection
-        self._prefix = prefix
+    def __init__(self, location: ClusterLocation) -> None:
+        self._connection = Connection(location)
+        self._prefix = location.prefix
+
+    async def aclose(self) -> None:
+        """Close the connection at once."""
+        await self._connection.aclose()
 
     async def read(self) -> Reading:
         """Who there is."""
@@ -122,13 +124,3 @@ def _reading(answer: list[Any]) -> Reading:
         trouble.decode(errors="replace"),
         *([bool(answer[4]), Command.decode(answer[5])] if len(answer) > 4 else ()),
     )
-
-
-@contextlib.asynccontextmanager
-async def open_store(location: ClusterLocation) -> AsyncIterator[Store]:
-    """A connection, made when it is first used, and closed in the end."""
-    connection = Connection(location)
-    try:
-        yield Store(connection, location.prefix)
-    finally:
-        await connection.aclose()

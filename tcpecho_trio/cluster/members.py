@@ -102,6 +102,7 @@ class Members:
             elif len(self._members) < MAX_MEMBERS:
                 self._members[instance] = Member(record, now)
         if partial:
+            self._missing -= present.keys()
             return
         self._missing = self._members.keys() - present.keys()
         if self._grace_ends is None:

@@ -231,7 +231,7 @@ class Membership:
     def _take(self, reading: Reading, *, read: bool) -> None:
         """Believe what Redis says."""
         now = trio.current_time()
-        if read:
+        if read and not reading.unread:
             self._members.seen(now, reading.records, partial=reading.partial)
             self.state.members = len(self._members)
         if (command := reading.command) is not None and command.id != self._taken:

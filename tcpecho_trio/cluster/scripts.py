@@ -36,7 +36,7 @@ READ_MEMBERS = """
 local function members(prefix, most, longest_id, longest_record, longest_life)
   local found = {}
   local ids = redis.pcall('SRANDMEMBER', prefix .. ':members', most + 1)
-  if ids.err then return found, 0, ids.err end
+  if ids.err then return found, 2, ids.err end
   for _, id in ipairs(ids) do
     local record, left = '', -2
     if #id <= longest_id then
@@ -53,7 +53,8 @@ local function members(prefix, most, longest_id, longest_record, longest_life)
   return found, #ids > most and 1 or 0, nil
 end
 """
-"""Who there is. What has no expiry, or one that no server sets, is no server's record."""
+"""Who there is. What has no expiry, or one that no server sets, is no
+server's record. The second number is 1 if there are more than were read, 2 if nothing could be."""
 
 READ = Script(
     READ_MEMBERS

@@ -41,6 +41,7 @@ class Reading:
       now: the time on its clock, in seconds.
       records: those of whoever is there.
       partial: there are more than were read.
+      unread: nothing could be read, for the trouble that is told.
       trouble: an error in spite of which the rest is true; empty for none.
       kept: whether what we had written before was still there.
       command: what somebody asks of us.
@@ -49,6 +50,7 @@ class Reading:
     now: float
     records: list[Record]
     partial: bool
+    unread: bool
     trouble: str = ""
     kept: bool = True
     command: Command | None = None
@@ -120,7 +122,8 @@ def _reading(answer: list[Any]) -> Reading:
     return Reading(
         int(seconds) + int(microseconds) / 1e6,
         [record for record in records if record is not None],
-        bool(partial),
+        partial == 1,
+        partial == 2,
         trouble.decode(errors="replace"),
         *([bool(answer[4]), Command.decode(answer[5])] if len(answer) > 4 else ()),
     )

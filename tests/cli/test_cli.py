@@ -115,7 +115,10 @@ WRONG = [
     (
         "servir",
         "no existe la orden servir; las que hay: serve, client, load, cluster, lab-certs, demo.",
-        "there is no command servir; those that there are: serve, client, load, cluster, lab-certs, demo.",
+        (
+            "there is no command servir; those that there are:"
+            " serve, client, load, cluster, lab-certs, demo."
+        ),
     ),
     (
         "client --sni a..b",

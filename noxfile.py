@@ -124,6 +124,18 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation as a site, in site/; a link or an anchor that leads nowhere fails."""
+    session.install("-e.", *dependencies("docs"))
+    # Material advertises its successor on each run.
+    session.run(
+        *("mkdocs", "build", "--strict", "--site-dir", "site"),
+        *session.posargs,
+        env={"NO_MKDOCS_2_WARNING": "1"},
+    )
+
+
+@nox.session
 def screenshot(session: nox.Session) -> None:
     """The live page in a picture, docs/page.png, after five minutes of life; needs Chromium."""
     session.install("-e.", *dependencies("tests"))
@@ -135,3 +147,16 @@ def bench(session: nox.Session) -> None:
     """This server and its peers side by side: tables, JSON and a plot in benchmarks/results."""
     session.install("-e.", *dependencies("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """A release in dist/: wheel, source archive, zipapp, bill of materials; checked and tried."""
+    session.install("-e.", *dependencies("build"))
+    session.run("python", "-m", "release", *session.posargs)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """What is unreleased becomes a version: ``nox -s release -- 0.2.0``."""
+    session.run("python", "-m", "release.changelog", *session.posargs)

@@ -9,6 +9,7 @@ import click
 
 from tcpecho_trio.cli.cluster_options import MemberName, cluster_options, take_cluster_options
 from tcpecho_trio.cli.option_types import Seconds
+from tcpecho_trio.cli.running import run
 from tcpecho_trio.cli.translations import translated_group
 from tcpecho_trio.texts import Texts
 
@@ -17,21 +18,13 @@ TIMEOUT = 60.0
 otherwise, and a start a few."""
 
 
-def add_cluster_command(
-    cli: click.Group,
-    texts: Texts,
-    lang: Callable[[Any], Any],
-    check_unix: Callable[[Texts], None],
-    run: Callable[[Any], Any],
-) -> None:
+def add_cluster_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any]) -> None:
     """Add it to the program.
 
     Args:
       cli: the program's command line.
       texts: its language.
       lang: the option that chooses it.
-      check_unix: refuses Unix sockets where there are none.
-      run: runs a coroutine function's coroutine to its end.
     """
     words = texts.cluster
 
@@ -54,7 +47,7 @@ def add_cluster_command(
 
     def location(options: dict[str, Any]) -> Any:
         """The cluster that the options name."""
-        taken = take_cluster_options(texts, options, check_unix)
+        taken = take_cluster_options(texts, options)
         if taken is None:
             raise click.UsageError(words.missing)
         return taken.location

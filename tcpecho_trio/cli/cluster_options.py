@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tcpecho_trio.cli.option_types import BadValue, File, Told, _Parsed
+from tcpecho_trio.cli.option_types import BadValue, File, Parsed, Told, check_unix_sockets
 from tcpecho_trio.cluster.location import NAME, ClusterLocation, without_password
 from tcpecho_trio.texts import Texts
 
@@ -19,7 +19,7 @@ FILES = ("--cluster-password-file", "--cluster-ca", "--cluster-cert", "--cluster
 """The options that name files for ``--cluster``."""
 
 
-class ClusterUrl(_Parsed):
+class ClusterUrl(Parsed):
     """Where a cluster's Redis is; a password in it is shown to nobody, not even in a refusal."""
 
     name = "url"
@@ -42,7 +42,7 @@ class ClusterUrl(_Parsed):
         return texts.cluster.expects_url
 
 
-class MemberName(_Parsed):
+class MemberName(Parsed):
     """A server's name in a cluster."""
 
     name = "name"
@@ -89,15 +89,12 @@ def cluster_options(texts: Texts, prefix: str, *also: str) -> Callable[[Any], An
     return decorate
 
 
-def take_cluster_options(
-    texts: Texts, options: dict[str, Any], check_unix: Callable[[Texts], None]
-) -> ClusterOptions | None:
+def take_cluster_options(texts: Texts, options: dict[str, Any]) -> ClusterOptions | None:
     """Take these options out of a command's; None if there is no cluster among them.
 
     Args:
       texts: the user's language.
       options: what click calls a command with.
-      check_unix: refuses Unix sockets where there are none.
 
     Raises:
       click.UsageError: something goes with ``--cluster``, which is missing; or a certificate has no
@@ -116,7 +113,7 @@ def take_cluster_options(
     if location is None:
         return None
     if location.path:
-        check_unix(texts)
+        check_unix_sockets(texts)
     from tcpecho_trio.cli.clustering import ClusterOptions, host_name, with_password_of
 
     location = replace(location, ca=ca, certificate=certificate, key=key)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import abc
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import click
 
+from tcpecho_trio.dialects import DIALECTS
 from tcpecho_trio.texts import Texts
 
 
@@ -120,7 +122,7 @@ class Folder(Told, click.Path):
         super().__init__(file_okay=False)
 
 
-class _Parsed(Told, abc.ABC):
+class Parsed(Told, abc.ABC):
     """A value that has a parser of its own, which refuses with a ValueError."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -135,7 +137,7 @@ class _Parsed(Told, abc.ABC):
         """What it stands for; a ValueError if it stands for nothing."""
 
 
-class Host(_Parsed):
+class Host(Parsed):
     """A name or an address; whether it is one, only a resolver can say."""
 
     name = "text"
@@ -148,7 +150,7 @@ class Host(_Parsed):
         return value
 
 
-class ServerName(_Parsed):
+class ServerName(Parsed):
     """A name to ask a TLS server for: one that can be written in DNS (RFC 5890)."""
 
     name = "name"
@@ -161,7 +163,7 @@ class ServerName(_Parsed):
         return value
 
 
-class EndpointUrl(_Parsed):
+class EndpointUrl(Parsed):
     """Where to listen: ``tcp://``, ``tls://`` or ``unix://``."""
 
     name = "url"
@@ -174,7 +176,7 @@ class EndpointUrl(_Parsed):
         return Endpoint.parse(value)
 
 
-class AdminUrl(_Parsed):
+class AdminUrl(Parsed):
     """Where the administrator's endpoint is: ``http://``, ``https://`` or ``unix://``."""
 
     name = "url"
@@ -187,7 +189,7 @@ class AdminUrl(_Parsed):
         return AdminEndpoint.parse(value)
 
 
-class SocketPath(_Parsed):
+class SocketPath(Parsed):
     """A Unix socket's path, to listen at."""
 
     name = "path"
@@ -200,7 +202,7 @@ class SocketPath(_Parsed):
         return Endpoint(Scheme.UNIX, path=value)
 
 
-class Octal(_Parsed):
+class Octal(Parsed):
     """Permissions as chmod(1) writes them."""
 
     name = "octal"
@@ -213,7 +215,7 @@ class Octal(_Parsed):
         return int(value, 8)
 
 
-class Network(_Parsed):
+class Network(Parsed):
     """A network as address and prefix length (RFC 4632 §3.1), or one address."""
 
     name = "cidr"
@@ -226,7 +228,7 @@ class Network(_Parsed):
         return ip_network(value)
 
 
-class FaultSpec(_Parsed):
+class FaultSpec(Parsed):
     """A fault on purpose: ``KIND[:AMOUNT][@SHARE]``."""
 
     name = "fault"
@@ -239,7 +241,7 @@ class FaultSpec(_Parsed):
         return Fault.parse(value)
 
 
-class Message(_Parsed):
+class Message(Parsed):
     """One message; in an environment variable, one a line."""
 
     name = "text"
@@ -251,3 +253,16 @@ class Message(_Parsed):
         if "\n" in value:
             raise ValueError(value)
         return value
+
+
+def dialect_option(help_text: str) -> Callable[[Any], Any]:
+    """The option that says which dialect is spoken."""
+    return click.option("--dialect", type=OneOf(*DIALECTS), default="standard", help=help_text)
+
+
+def check_unix_sockets(texts: Texts) -> None:
+    """Refuse Unix sockets where there are none."""
+    import socket
+
+    if not hasattr(socket, "AF_UNIX"):
+        raise click.UsageError(texts.cli_no_unix)

@@ -7,11 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tcpecho_trio.cluster.records import Record
-from tcpecho_trio.cluster.store import Reading
 from tcpecho_trio.texts import Texts
+
+if TYPE_CHECKING:
+    from tcpecho_trio.cluster.store import Reading
 
 LONGEST_LIFE = 10 * 365 * 86400.0
 """Seconds that a server may have run; more is a mistake, or a joke."""

@@ -51,15 +51,13 @@ from tcpecho_trio.server.traffic import (
 from tcpecho_trio.tls.stream import TlsStream
 
 BATCH = 64
-"""Clients served between two looks at the clock; it bounds how far a slice can be overrun: by less
-than its length."""
+"""Clients served between two looks at the clock; it bounds how far a slice can be overrun."""
 
 SLICE = 0.0005
 """Seconds that the pump works before the other tasks get their turn even if clients are still
-ready. A pass through Trio's loop costs some 15 µs, a hundredth of the time of a hundred clients that
-never pause. A newcomer waits hardly longer than this: with 2 ms the middle one of them had its
-first reply 6.9 ms after it connected beside 500 that talk, and has it after 1.9 ms now."""
-
+ready. A pass through Trio's loop costs some 15 µs. A newcomer waits hardly longer than this: with
+2 ms the middle one of many had its first reply 6.9 ms after it connected beside 500 clients that
+never pause, and has it after 1.9 ms now."""
 
 NO_MEMORY_PAUSE = 0.05
 """Seconds that the pump rests when no memory is left."""

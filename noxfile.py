@@ -137,8 +137,9 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def screenshot(session: nox.Session) -> None:
-    """The live page in a picture, docs/page.png, after five minutes of life; needs Chromium."""
+    """Pictures: docs/load.png, and the live page after five minutes of life; needs Chromium."""
     session.install("-e.", *dependencies("tests"))
+    session.run("python", "-m", "tests.load.screenshot")
     session.run("python", "-m", "tests.admin.page.screenshot", *session.posargs)
 
 

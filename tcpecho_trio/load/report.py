@@ -252,6 +252,7 @@ class Report:
                 "texts": len(settings.texts),
                 "expect": settings.expect,
                 "framing": settings.framing,
+                "leave": shown(settings.leave) if settings.framing == "raw" else "",
                 "churn": settings.churn,
                 "think": settings.think,
                 "timeout": settings.timeout,

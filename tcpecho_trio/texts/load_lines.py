@@ -104,7 +104,7 @@ class LoadTexts:
     setup_open: str
     setup_ramp: str
     setup_closed: str
-    setup_size: str
+    setup_size: tuple[str, str]
     setup_texts: tuple[str, str]
     setup_pipeline: str
     setup_churn: str

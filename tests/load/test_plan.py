@@ -165,6 +165,14 @@ def test_a_number_of_messages_is_kept_exactly(rate: float | None, warmup: float)
     assert report.replies == 100 if not warmup else abs(report.replies - 100) <= 3
 
 
+def test_a_load_that_ends_before_its_messages_is_as_long_as_its_duration() -> None:
+    settings = LoadSettings(messages=50, rate=2, duration=1.0)
+    report = MadeUp(Plan(settings), [1 * MS]).run()
+    assert report.sent == 2
+    assert report.seconds == pytest.approx(1.0, abs=0.01)
+    assert report.rate == pytest.approx(2, rel=0.01)
+
+
 def test_pauses_are_kept() -> None:
     report = MadeUp(Plan(LoadSettings(think=0.1, duration=1.0)), [10 * MS]).run()
     assert report.sent == 10

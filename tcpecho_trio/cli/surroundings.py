@@ -44,6 +44,7 @@ def signals(*numbers: signal.Signals) -> Iterator[AsyncIterator[int]]:
 
 
 def ignore(numbers: Iterable[signal.Signals]) -> None:
+    """Have the signals do nothing from now on."""
     for number in numbers:
         signal.signal(number, signal.SIG_IGN)
 

@@ -23,7 +23,7 @@ from tcpecho_trio.errors import CannotListen, CannotRead, TcpEchoError
 from tcpecho_trio.nurseries import open_nursery
 from tcpecho_trio.server import DrainReason, Events, Journal, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.access_log import AccessLog
-from tcpecho_trio.server.console import Console
+from tcpecho_trio.server.console import Console, everybody_at
 from tcpecho_trio.server.events import (
     AdminListening,
     CertificateKept,
@@ -163,7 +163,7 @@ async def run_server(
                 say,
                 texts=texts,
                 lifecycle=lifecycle,
-                registry=registry,
+                everybody=partial(everybody_at, registry),
                 at_terminal=lambda: os.isatty(0),
             )
             await words.run(greet=os.isatty(0))

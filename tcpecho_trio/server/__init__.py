@@ -126,7 +126,7 @@ async def serve(
                 try:
                     async with trio.open_nursery() as accepting:
                         scopes = accepting.cancel_scope, connections.cancel_scope
-                        server.start_soon(_end_the_delay, context)
+                        server.start_soon(end_the_delay, lifecycle, events)
                         server.start_soon(_drain_when_told, context, *scopes, closed_listeners)
                         server.start_soon(_retire_when_told, context, accepting.cancel_scope)
                         server.start_soon(_abort_when_told, context, connections.cancel_scope)
@@ -194,13 +194,12 @@ async def _listen(
     return serving
 
 
-async def _end_the_delay(context: ServerContext) -> None:
+async def end_the_delay(lifecycle: Lifecycle, events: Events) -> None:
     """Drain when the shutdown delay is over, if there is one."""
-    lifecycle = context.lifecycle
     await lifecycle.wait_end_near()
     if not lifecycle.draining:
         delay = lifecycle.shutdown_delay
-        context.events.publish(ShutdownDelayed(lifecycle.reason, delay))
+        events.publish(ShutdownDelayed(lifecycle.reason, delay))
         with trio.move_on_after(delay):
             await lifecycle.wait_draining()
         lifecycle.drain(lifecycle.reason)

@@ -125,6 +125,11 @@ class Registry:
         """The connection of that number, if its client may talk."""
         return self._places.get(number)
 
+    @property
+    def closed_totals(self) -> Totals:
+        """What has passed on the closed connections."""
+        return self._closed_totals
+
     def totals(self) -> Totals:
         """What has passed on all connections, open and closed."""
         totals = Totals()

@@ -166,7 +166,7 @@ class Channel:
             self._filled.set()
         return True
 
-    async def ask(self, what: str, seconds: float, **about: Any) -> Any:
+    async def ask(self, what: str, seconds: float, /, **about: Any) -> Any:
         """Ask the other side.
 
         Args:

@@ -83,6 +83,7 @@ class Worker:
         self.events = events
         self.tls = tls
         self.slots = Slots(config.slots_fd, config.slots)
+        self.slots.forget_descriptor()
         self.registry = WorkerRegistry(self.slots, config.worker - 1, config.most)
         self.roster = WorkerRoster(self.registry, channel)
         self.lifecycle = WorkerLifecycle(self._shut_down)

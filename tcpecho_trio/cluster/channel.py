@@ -68,6 +68,8 @@ from typing import Any
 
 import trio
 
+from tcpecho_trio.nurseries import open_nursery
+
 Message = dict[str, Any]
 
 Answer = Callable[..., Any]
@@ -201,7 +203,7 @@ class Channel:
           NoMessage: the other side is none of ours.
         """
         try:
-            async with trio.open_nursery() as nursery:
+            async with open_nursery(NoMessage) as nursery:
                 nursery.start_soon(self._send)
                 try:
                     async for message in self._messages():
@@ -243,7 +245,10 @@ class Channel:
                 question.error = str(message.get("error", ""))
                 question.done.set()
         else:
-            handle(message)
+            try:
+                handle(message)
+            except (KeyError, TypeError, ValueError) as error:
+                raise NoMessage(f"{kind}: {error!r}") from error
 
     async def _answer(self, message: Message) -> None:
         answer = {"kind": "answer", "id": message.get("id")}

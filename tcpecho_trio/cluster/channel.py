@@ -206,8 +206,7 @@ class Channel:
             async with open_nursery(NoMessage) as nursery:
                 nursery.start_soon(self._send)
                 try:
-                    async for message in self._messages():
-                        self._dispatch(message, handle, nursery)
+                    await self._receive(handle, nursery)
                 finally:
                     self.ended.set()
                     for question in self._asked.values():
@@ -294,28 +293,25 @@ class Channel:
             except BlockingIOError:
                 await trio.lowlevel.wait_writable(self._socket)
 
-    async def _messages(self) -> Any:
-        """Each message, until the other side ends."""
-        while True:
-            try:
-                data, rights, _, _ = self._socket.recvmsg(
-                    READ_SIZE, socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
-                )
-            except BlockingIOError:
-                with contextlib.suppress(trio.ClosedResourceError):
+    async def _receive(self, handle: Callable[[Message], None], nursery: trio.Nursery) -> None:
+        """Take each message, until the other side ends."""
+        rights_size = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
+        with contextlib.suppress(OSError, trio.ClosedResourceError):  # either side has closed it
+            while True:
+                try:
+                    data, rights, _, _ = self._socket.recvmsg(READ_SIZE, rights_size)
+                except BlockingIOError:
                     await trio.lowlevel.wait_readable(self._socket)
-                continue
-            except OSError:  # it was closed, by the other side or by us
-                return
-            for level, kind, numbers in rights:
-                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                    self._received.extend(_descriptors(numbers))
-            if not data:
-                return
-            for message in self._split(data):
-                yield message
-            # A flood of messages shall not keep the other tasks waiting.
-            await trio.lowlevel.checkpoint()
+                    continue
+                for level, kind, numbers in rights:
+                    if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                        self._received.extend(_descriptors(numbers))
+                if not data:
+                    return
+                for message in self._split(data):
+                    self._dispatch(message, handle, nursery)
+                # A flood of messages shall not keep the other tasks waiting.
+                await trio.lowlevel.checkpoint()
 
     def _split(self, data: bytes) -> Iterator[Message]:
         """The messages that are whole now."""

@@ -172,7 +172,7 @@ class Supervisor:
         """The endpoints."""
         return list(self._listeners.names)
 
-    async def run(
+    async def run(  # noqa: ASYNC114
         self,
         inherited: Sequence[trio.SocketListener] = (),
         *,
@@ -507,7 +507,7 @@ class Supervisor:
         for worker in self.workers:
             worker.order("drain", reason=life.reason.value, client=life.client)
         workers = self.workers
-        with trio.move_on_after(CLOSING_TIME):
+        with trio.move_on_after(CLOSING_TIME):  # noqa: ASYNC912  there may be none
             for worker in workers:
                 await worker.accepting_over.wait()
         clients = sum(worker.clients_left for worker in workers)

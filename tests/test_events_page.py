@@ -9,8 +9,8 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from tcpecho_trio.proxy_protocol import Command, Header, Tlv, TlvType, Transport
 from tcpecho_trio.cluster import events as cluster_events_module
+from tcpecho_trio.proxy_protocol import Command, Header, Tlv, TlvType, Transport
 from tcpecho_trio.server import events as events_module
 from tcpecho_trio.server import journal as journal_module
 from tcpecho_trio.server.close_reason import CloseReason

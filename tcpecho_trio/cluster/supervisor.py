@@ -172,7 +172,7 @@ class Supervisor:
         """The endpoints."""
         return list(self._listeners.names)
 
-    async def run(
+    async def run(  # noqa: ASYNC114
         self,
         inherited: Sequence[trio.SocketListener] = (),
         *,
@@ -352,7 +352,7 @@ class Supervisor:
             case "beat":
                 worker.beat, worker.counters = trio.current_time(), message["counters"]
             case "journal":
-                self._journal(message["name"], {**message["fields"], "worker": worker.number})
+                self._tell(worker, message["name"], message["fields"])
             case "access":
                 for line in message["lines"]:
                     self._access(line)
@@ -370,6 +370,14 @@ class Supervisor:
                 self.lifecycle.drain(DrainReason.REMOTE, message["client"])
             case "term":
                 self._attending.start_soon(self._relieve, worker)
+
+    def _tell(self, worker: WorkerProcess, name: str, fields: dict[str, Any]) -> None:
+        """A record of a worker's journal."""
+        try:
+            self._journal(name, {**fields, "worker": worker.number})
+        except (AttributeError, LookupError):
+            # A newer program than ours has an event for which we have no words.
+            self.events.publish(WorkerSaid(worker.number, name))
 
     # Watching
 
@@ -499,7 +507,7 @@ class Supervisor:
         for worker in self.workers:
             worker.order("drain", reason=life.reason.value, client=life.client)
         workers = self.workers
-        with trio.move_on_after(CLOSING_TIME):
+        with trio.move_on_after(CLOSING_TIME):  # noqa: ASYNC912  there may be none
             for worker in workers:
                 await worker.accepting_over.wait()
         clients = sum(worker.clients_left for worker in workers)

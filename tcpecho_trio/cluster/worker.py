@@ -30,8 +30,9 @@ from tcpecho_trio.cluster.config import InheritedListener, WorkerConfig
 from tcpecho_trio.cluster.counters import counters_of, described
 from tcpecho_trio.cluster.slots import Slots
 from tcpecho_trio.cluster.worker_parts import WorkerLifecycle, WorkerRegistry, WorkerRoster
-from tcpecho_trio.errors import CannotListen, CannotRead, CannotStart
-from tcpecho_trio.server import DrainReason, Events, Journal, Settings, serve
+from tcpecho_trio.errors import CannotListen, CannotRead, CannotStart, TcpEchoError
+from tcpecho_trio.nurseries import open_nursery
+from tcpecho_trio.server import DrainReason, Events, Journal, Phase, Settings, serve
 from tcpecho_trio.server.access_log import AccessLog
 from tcpecho_trio.server.endpoints import Scheme
 from tcpecho_trio.server.events import DrainStarted, Event
@@ -83,6 +84,7 @@ class Worker:
         self.events = events
         self.tls = tls
         self.slots = Slots(config.slots_fd, config.slots)
+        self.slots.forget_descriptor()
         self.registry = WorkerRegistry(self.slots, config.worker - 1, config.most)
         self.roster = WorkerRoster(self.registry, channel)
         self.lifecycle = WorkerLifecycle(self._shut_down)
@@ -154,6 +156,52 @@ class Worker:
         if isinstance(event, DrainStarted):
             self.channel.put({"kind": "draining", "clients": event.clients})
 
+    async def obey_terminations(self, terminations: AsyncIterator[int]) -> None:
+        """Leave the first SIGTERM to the supervisor; drain at the second, abort at the third."""
+        told = False
+        async for _ in terminations:
+            if self.lifecycle.draining:
+                self.lifecycle.abort()
+            elif told:
+                self.lifecycle.obey(DrainReason.SIGTERM, None)
+            else:
+                told = self.channel.put({"kind": "term"})
+
+    async def run(self) -> None:
+        """Serve until the end; then say what came of it.
+
+        Raises:
+          CannotListen: what we have inherited is no listening socket.
+        """
+        try:
+            listeners = self.listeners()
+        except (OSError, ValueError) as error:
+            raise CannotListen.on_inherited(OSError(str(error))) from error
+        async with open_nursery(TcpEchoError) as nursery:
+            nursery.start_soon(self.send_heartbeats)
+            nursery.start_soon(self.send_access_lines)
+            nursery.start_soon(self.journal.run)
+            serving = partial(
+                serve,
+                self.settings,
+                lifecycle=self.lifecycle,
+                registry=self.registry,
+                roster=self.roster,
+                events=self.events,
+                tls=self.tls,
+                listeners=listeners,
+                faults=self.faults,
+            )
+            await nursery.start(serving)
+            if self.lifecycle.phase is Phase.RUNNING:
+                self.slots.set_accepting(self.config.worker - 1, True)
+            self.channel.put({"kind": "ready", "version": __version__})
+            await self.lifecycle.wait_stopped()
+            self.flush_access_lines()
+            self.channel.put({"kind": "stopped", "counters": counters_of(self.registry)})
+            await self.channel.flush()
+            nursery.cancel_scope.cancel()
+
     async def send_heartbeats(self) -> None:
         """Say that the loop is alive, until cancelled."""
         while True:
@@ -173,9 +221,22 @@ class Worker:
             lines, self._access_lines[:] = list(self._access_lines), []
             self.channel.put({"kind": "access", "lines": lines}, droppable=True)
 
-    # What the supervisor may ask
+    def answer(self, what: str, **about: Any) -> Any:
+        """What the supervisor asks (:mod:`tcpecho_trio.cluster.channel`)."""
+        match what:
+            case "clients":
+                return self.registry.clients()
+            case "connections":
+                return [described(connection) for connection in self.registry]
+            case "counters":
+                return counters_of(self.registry)
+            case "dismiss":
+                return self._dismiss(**about)
+            case "faults":
+                return self._change_faults(**about)
+        raise LookupError(what)
 
-    def dismiss(self, number: int) -> bool:
+    def _dismiss(self, number: int) -> bool:
         """Close a client's connection in an orderly way; return whether there is one."""
         connection = self.registry.find(number)
         if connection is None or connection.closing is not None:
@@ -183,10 +244,57 @@ class Worker:
         connection.dismiss()
         return True
 
-    def change_faults(self, faults: list[str]) -> int:
+    def _change_faults(self, faults: list[str]) -> int:
         """Have other faults from now on."""
         self.faults.change(tuple(map(Fault.parse, faults)))
         return len(faults)
+
+
+class Supervision:
+    """The supervisor, as a worker knows it: the line to it, and what it has ordered so far.
+
+    Args:
+      end: our end of the line.
+    """
+
+    def __init__(self, end: socket.socket) -> None:
+        self.worker: Worker | None = None
+        self.begun = trio.Event()
+        """Set when the first message has come, or none will."""
+        self.first: Message | None = None
+        self._orders: list[Message] = []  # before the worker is there to obey them
+        questions = ("clients", "connections", "counters", "dismiss", "faults")
+        self.channel = Channel(end, {name: partial(self._answer, name) for name in questions})
+
+    async def listen(self) -> None:
+        """Take what the supervisor says. When it is gone, the worker drains."""
+        await self.channel.run(self._take)
+        self.begun.set()
+        self._order({"kind": "drain", "reason": DrainReason.PROGRAM.value})
+
+    def serve(self, worker: Worker) -> None:
+        """Let a worker obey from now on, and what has been ordered already."""
+        self.worker = worker
+        for order in self._orders:
+            worker.obey(order)
+
+    def _take(self, message: Message) -> None:
+        if self.first is None:
+            self.first = message
+            self.begun.set()
+        else:
+            self._order(message)
+
+    def _order(self, message: Message) -> None:
+        if self.worker is None:
+            self._orders.append(message)
+        else:
+            self.worker.obey(message)
+
+    def _answer(self, what: str, **about: Any) -> Any:
+        if self.worker is None:
+            raise LookupError("not yet")
+        return self.worker.answer(what, **about)
 
 
 async def run_worker(
@@ -213,93 +321,37 @@ async def run_worker(
       CannotListen: what we have inherited is no listening socket.
       CannotStart: the supervisor is of another version.
     """
-    known: dict[str, Worker] = {}
-    orders: list[Message] = []
-    configured = trio.Event()
-
-    def worker() -> Worker:
-        return known["worker"]
-
-    def handle(message: Message) -> None:
-        orders.append(message)
-        configured.set()
-        if known:
-            worker().obey(message)
-
-    channel = Channel(
-        end,
-        {
-            "clients": lambda: worker().registry.clients(),
-            "connections": lambda: [described(one) for one in worker().registry],
-            "counters": lambda: counters_of(worker().registry),
-            "dismiss": lambda number: worker().dismiss(number),
-            "faults": lambda faults: worker().change_faults(faults),
-        },
-    )
-
-    async def listen_to_supervisor() -> None:
-        await channel.run(handle)
-        configured.set()
-        if known:
-            worker().stop_accepting()
-            worker().lifecycle.obey(DrainReason.PROGRAM, None)
-
-    async def obey_terminations() -> None:
-        told = False
-        async for _ in terminations:
-            lifecycle = worker().lifecycle
-            if lifecycle.draining:
-                lifecycle.abort()
-            elif told:
-                lifecycle.obey(DrainReason.SIGTERM, None)
-            else:
-                told = channel.put({"kind": "term"})
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(listen_to_supervisor)
-        await configured.wait()
-        if not orders:  # the supervisor was gone before we knew anything
-            nursery.cancel_scope.cancel()
-            return
-        try:
-            config = WorkerConfig.parse(orders[0])
-        except (ValueError, KeyError, TypeError) as error:
-            raise CannotStart("cannot_start", reason=str(error)) from error
-        try:
-            tls = Tls(tls_files) if tls_files is not None else None
-        except OSError as error:
-            raise CannotRead.because(error, str(tls_files)) from error
-        me = Worker(channel, config, settings, tls, events, logging)
-        known["worker"] = me
-        try:
-            listeners = me.listeners()
-        except (OSError, ValueError) as error:
-            raise CannotListen.on_inherited(OSError(str(error))) from error
-        if channel.ended.is_set():
-            me.lifecycle.obey(DrainReason.PROGRAM, None)
-        for order in orders[1:]:
-            me.obey(order)
-        nursery.start_soon(obey_terminations)
-        nursery.start_soon(me.send_heartbeats)
-        nursery.start_soon(me.send_access_lines)
-        nursery.start_soon(me.journal.run)
-        serving = partial(
-            serve,
-            me.settings,
-            lifecycle=me.lifecycle,
-            registry=me.registry,
-            roster=me.roster,
-            events=events,
-            tls=tls,
-            listeners=listeners,
-            faults=me.faults,
-        )
-        await nursery.start(serving)
-        if not (me.lifecycle.draining or channel.ended.is_set()):
-            me.slots.set_accepting(config.worker - 1, True)
-        channel.put({"kind": "ready", "version": __version__})
-        await me.lifecycle.wait_stopped()
-        me.flush_access_lines()
-        channel.put({"kind": "stopped", "counters": counters_of(me.registry)})
-        await channel.flush()
+    supervision = Supervision(end)
+    async with open_nursery(TcpEchoError) as nursery:
+        nursery.start_soon(supervision.listen)
+        await supervision.begun.wait()
+        if supervision.first is not None:  # else it was gone before it said anything
+            worker = _made(supervision, settings, tls_files, events, logging)
+            supervision.serve(worker)
+            nursery.start_soon(worker.obey_terminations, terminations)
+            await worker.run()
         nursery.cancel_scope.cancel()
+
+
+def _made(
+    supervision: Supervision,
+    settings: Settings,
+    tls_files: TlsFiles | None,
+    events: Events,
+    logging: Logging,
+) -> Worker:
+    """The worker that the supervisor has described.
+
+    Raises:
+      CannotRead: the certificate cannot be used.
+      CannotStart: the description cannot be understood.
+    """
+    try:
+        config = WorkerConfig.parse(supervision.first or {})
+    except (ValueError, KeyError, TypeError) as error:
+        raise CannotStart("cannot_start", reason=str(error)) from error
+    try:
+        tls = Tls(tls_files) if tls_files is not None else None
+    except OSError as error:
+        raise CannotRead.because(error, str(tls_files)) from error
+    return Worker(supervision.channel, config, settings, tls, events, logging)

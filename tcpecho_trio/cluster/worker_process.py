@@ -31,6 +31,9 @@ MOST_SAID = 200
 LONGEST_SAID = 4096
 """Bytes of such a line."""
 
+OUR_ERROR = "Error: "
+"""What an error begins with that we tell a person, in every language."""
+
 LAST_WORDS = 1.0
 """Seconds that what a dead process had sent may take to be read."""
 
@@ -92,7 +95,8 @@ class WorkerProcess:
         """Whether it has said that it ends."""
         self.retiring = False
         self.last_words = ""
-        """The last line on its standard error."""
+        """What it said on its standard error of why it cannot be."""
+        self._has_said_why = False
         self.last_clients: list[str] = []
         """Its clients' addresses when it was last asked."""
 
@@ -169,8 +173,13 @@ class WorkerProcess:
                     for line in whole:
                         lines += 1
                         if lines <= MOST_SAID:
-                            self.last_words = shown(line[:LONGEST_SAID])
-                            said(self.last_words)
+                            text = shown(line[:LONGEST_SAID])
+                            said(text)
+                            # An error of ours is one line, and a hint may follow; of a traceback
+                            # the last line says what has happened.
+                            if not self._has_said_why:
+                                self._has_said_why = text.startswith(OUR_ERROR)
+                                self.last_words = text.removeprefix(OUR_ERROR)
 
     async def _wait(self) -> None:
         """Until the process has ended."""

@@ -10,7 +10,8 @@ from collections.abc import MutableMapping
 
 from tcpecho_trio.cli.surroundings import accept_failures, ignore, signals, unraisable
 from tcpecho_trio.cluster.config import CHANNEL
-from tcpecho_trio.cluster.worker import Logging, run_worker
+from tcpecho_trio.cluster.supervision import run_worker
+from tcpecho_trio.cluster.worker import Logging
 from tcpecho_trio.cluster.worker_process import QUIET_SIGNALS
 from tcpecho_trio.errors import CannotStart
 from tcpecho_trio.server import Events, Settings
@@ -44,7 +45,7 @@ async def run_worker_process(
       logging: what the supervisor is told for its logs.
 
     Raises:
-      TcpEchoError: as :func:`~tcpecho_trio.cluster.worker.run_worker`.
+      TcpEchoError: as :func:`~tcpecho_trio.cluster.supervision.run_worker`.
     """
     end = channel_to_supervisor(os.environ)
     events = Events()

@@ -89,11 +89,8 @@ class WorkerProcess:
         self.ended = trio.Event()
         self.settled = trio.Event()
         """Set when it is ready, or has ended."""
-        self.ordered = False
-        """Whether it has been told to end."""
         self.stopped = False
         """Whether it has said that it ends."""
-        self.retiring = False
         self.last_words = ""
         """What it said on its standard error of why it cannot be."""
         self._has_said_why = False
@@ -141,14 +138,18 @@ class WorkerProcess:
             return f"{-code}"
 
     @property
+    def failure(self) -> str:
+        """Why it could not be, as far as that is known; empty while it lives."""
+        by_code = "" if self.code is None else f"exit code {self.code}"
+        return self.last_words or self.signal or by_code
+
+    @property
     def well(self) -> bool:
         """Whether it has ended as it should."""
         return self.stopped and self._process.returncode == 0
 
     def order(self, kind: str, **fields: Any) -> None:
         """Tell it to end in some way."""
-        self.ordered = True
-        self.retiring = kind == "retire"
         self.channel.put({"kind": kind, **fields})
 
     def kill(self) -> None:

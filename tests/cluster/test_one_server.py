@@ -17,7 +17,7 @@ import pytest
 import trio
 
 from tests.cluster.fleet import connect_all, crowd, fleet, waiting
-from tests.support.processes import PROGRAM, ROOT, at_terminal, exit_code
+from tests.support.processes import PROGRAM, ROOT, at_terminal, exit_code, matched
 from tests.support.victim import PATIENCE, read_all, read_exactly
 
 GREETING = "Conexión exitosa. Usa 'LISTAR' para ver clientes."
@@ -210,7 +210,7 @@ def test_at_a_terminal_ctrl_c_ends_it_and_listar_lists_all() -> None:
     options = ("serve", "--port", "0", "--processes", "2")
     with at_terminal(*options) as child, contextlib.ExitStack() as stack:
         child.expect(r"activo en localhost:(\d+)")
-        port = int(str(child.match[1]))
+        port = int(matched(child))
         child.expect("ayuda")
         for _ in range(5):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))

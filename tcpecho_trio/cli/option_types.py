@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import abc
 import math
+import os
 import re
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import click
 
 from tcpecho_trio.dialects import DIALECTS
 from tcpecho_trio.texts import Texts
+
+MOST_PROCESSES = 64
+"""Processes that a server can have: as many as large machines have processors. One process answers
+some hundred thousand messages a second."""
 
 
 class BadValue(click.BadParameter):
@@ -55,7 +61,7 @@ class Told(click.ParamType):  # type: ignore[type-arg]  # generic only since cli
 
     def expected(self, texts: Texts) -> str:
         """What it takes, for a person: the end of a sentence."""
-        line: str = getattr(texts, self.expects)
+        line: str = attrgetter(self.expects)(texts)
         return line.format(type=self)
 
 
@@ -71,6 +77,30 @@ class Within(Told, click.IntRange):
     def __init__(self, least: int, most: int | None = None) -> None:
         self.expects = "expects_at_least" if most is None else "expects_within"
         super().__init__(least, most)
+
+
+class Processes(Told, click.IntRange):
+    """A number of processes, or ``auto``: one for each processor that we may use."""
+
+    name = "processes"
+    expects = "processes.expects_processes"
+    most = MOST_PROCESSES
+
+    def __init__(self) -> None:
+        super().__init__(1, MOST_PROCESSES)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse it; count the processors."""
+        if value == "auto":
+            return min(_processors(), MOST_PROCESSES)
+        return super().convert(value, param, ctx)
+
+
+def _processors() -> int:
+    """How many processors we may use (sched_getaffinity(2)); macOS does not say."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Seconds(Told, click.FloatRange):
@@ -122,7 +152,7 @@ class Folder(Told, click.Path):
         super().__init__(file_okay=False)
 
 
-class _Parsed(Told, abc.ABC):
+class Parsed(Told, abc.ABC):
     """A value that has a parser of its own, which refuses with a ValueError."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -137,7 +167,7 @@ class _Parsed(Told, abc.ABC):
         """What it stands for; a ValueError if it stands for nothing."""
 
 
-class Host(_Parsed):
+class Host(Parsed):
     """A name or an address; whether it is one, only a resolver can say."""
 
     name = "text"
@@ -150,7 +180,7 @@ class Host(_Parsed):
         return value
 
 
-class ServerName(_Parsed):
+class ServerName(Parsed):
     """A name to ask a TLS server for: one that can be written in DNS (RFC 5890)."""
 
     name = "name"
@@ -163,7 +193,7 @@ class ServerName(_Parsed):
         return value
 
 
-class EndpointUrl(_Parsed):
+class EndpointUrl(Parsed):
     """Where to listen: ``tcp://``, ``tls://`` or ``unix://``."""
 
     name = "url"
@@ -176,7 +206,7 @@ class EndpointUrl(_Parsed):
         return Endpoint.parse(value)
 
 
-class AdminUrl(_Parsed):
+class AdminUrl(Parsed):
     """Where the administrator's endpoint is: ``http://``, ``https://`` or ``unix://``."""
 
     name = "url"
@@ -189,7 +219,7 @@ class AdminUrl(_Parsed):
         return AdminEndpoint.parse(value)
 
 
-class SocketPath(_Parsed):
+class SocketPath(Parsed):
     """A Unix socket's path, to listen at."""
 
     name = "path"
@@ -202,7 +232,7 @@ class SocketPath(_Parsed):
         return Endpoint(Scheme.UNIX, path=value)
 
 
-class Octal(_Parsed):
+class Octal(Parsed):
     """Permissions as chmod(1) writes them."""
 
     name = "octal"
@@ -215,7 +245,7 @@ class Octal(_Parsed):
         return int(value, 8)
 
 
-class Network(_Parsed):
+class Network(Parsed):
     """A network as address and prefix length (RFC 4632 §3.1), or one address."""
 
     name = "cidr"
@@ -228,7 +258,7 @@ class Network(_Parsed):
         return ip_network(value)
 
 
-class FaultSpec(_Parsed):
+class FaultSpec(Parsed):
     """A fault on purpose: ``KIND[:AMOUNT][@SHARE]``."""
 
     name = "fault"
@@ -241,7 +271,7 @@ class FaultSpec(_Parsed):
         return Fault.parse(value)
 
 
-class Message(_Parsed):
+class Message(Parsed):
     """One message; in an environment variable, one a line."""
 
     name = "text"
@@ -258,6 +288,15 @@ class Message(_Parsed):
 def dialect_option(help_text: str) -> Callable[[Any], Any]:
     """The option that says which dialect is spoken."""
     return click.option("--dialect", type=OneOf(*DIALECTS), default="standard", help=help_text)
+
+
+def check_processes(texts: Texts) -> None:
+    """Refuse several processes where none can hand its descriptors to another one."""
+    import signal
+    import socket
+
+    if not (hasattr(socket, "AF_UNIX") and hasattr(signal, "pthread_sigmask")):
+        raise click.UsageError(texts.processes.cli_no_processes)
 
 
 def check_unix_sockets(texts: Texts) -> None:

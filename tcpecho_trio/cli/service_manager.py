@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Mapping, MutableMapping
 
 import trio
@@ -81,9 +82,20 @@ class Notifier:
         """Clients can connect."""
         self._say("READY=1")
 
+    def reloading(self) -> None:
+        """What serves is being replaced; :meth:`ready` has to follow (sd_notify(3))."""
+        self._say(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
     def stopping(self) -> None:
         """The drain has begun."""
         self._say("STOPPING=1")
+
+    def restarting(self) -> None:
+        """The drain has begun, and the same process will be ready again."""
+        if not self._address:
+            return
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._say(f"RELOADING=1\nMONOTONIC_USEC={now}")
 
     async def run(self) -> None:
         """Say twice in each period that the event loop is alive, until cancelled."""

@@ -60,8 +60,9 @@ class Report:
       seconds: the measured time, until the last reply.
       latency: of the replies, since their messages were due.
       service: of the replies, since their messages were sent.
-      lateness: how late the generator sent what it could have sent; empty in a closed loop.
-      connecting, handshaking: how long that took.
+      lateness: how late the generator itself noticed what was due; empty in a closed loop.
+      connecting: how long that took.
+      handshaking: how long that took.
       rows: the same over time.
       steps: of a ramp.
       cpu_seconds: what the generator's process took of a processor in the measured part.
@@ -98,8 +99,9 @@ class Report:
         """What a plan that is over has seen."""
         tally, settings, record = plan.tally, plan.settings, plan.record
         end = max(plan.stopped, tally.last_reply)
-        if settings.messages is not None and not plan.interrupted and tally.last_reply:
-            end = tally.last_reply
+        wanted = settings.messages
+        if wanted is not None and plan.counted >= wanted and tally.last_reply:
+            end = tally.last_reply  # that was its end, and not the look that found it
         errors = dict(tally.errors)
         errors["late"] = record.total_sent.above(settings.timeout)
         return cls(
@@ -252,6 +254,7 @@ class Report:
                 "texts": len(settings.texts),
                 "expect": settings.expect,
                 "framing": settings.framing,
+                "leave": shown(settings.leave) if settings.framing == "raw" else "",
                 "churn": settings.churn,
                 "think": settings.think,
                 "timeout": settings.timeout,

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tcpecho_trio.texts.cluster_lines import ClusterTexts
 from tcpecho_trio.texts.load_lines import LoadTexts
+from tcpecho_trio.texts.process_lines import ProcessTexts
 
 
 # eq and repr would have code generated for every field, at each start of the program.
@@ -20,6 +22,10 @@ class Texts:
     # The server's journal, one field per event.
     listening: str
     admin_listening: str
+    cluster_joined: str
+    cluster_lost: str
+    cluster_timeout: str
+    cluster_name_taken: str
     connected: str
     received: str
     replied: str
@@ -100,6 +106,8 @@ class Texts:
     drain_remote: str
     drain_program: str
     drain_admin: str
+    drain_cluster: str
+    drain_restart: str
 
     # The server's console.
     console_hint: str
@@ -291,6 +299,13 @@ class Texts:
     expects_message: str
 
     load: LoadTexts
+    cluster: ClusterTexts
+    processes: ProcessTexts
+
+    def event(self, name: str) -> str:
+        """The line of an event of that name."""
+        line: str = getattr(self.processes if hasattr(self.processes, name) else self, name)
+        return line
 
     def number(self, count: int) -> str:
         """A number as one writes it in this language."""

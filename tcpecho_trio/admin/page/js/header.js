@@ -39,7 +39,8 @@ export class Header {
 
   get phase() {
     if (this.contact === false) return "lost";
-    return this.status?.phase ?? "waiting";
+    // Only who is heard from is known to run: a status that came before the events may be old.
+    return this.contact ? (this.status?.phase ?? "waiting") : "waiting";
   }
 
   draw() {

@@ -133,6 +133,12 @@ class ServerState:
         }
 
 
+def matches(contains: str, number: int, *texts: str) -> bool:
+    """Whether a client is meant: by a part of one of its addresses in any case, or its number."""
+    wanted = contains.lower()
+    return not wanted or str(number) == wanted or any(wanted in text.lower() for text in texts)
+
+
 def now() -> str:
     """This moment, as RFC 3339 writes it."""
     return written(datetime.now(UTC))

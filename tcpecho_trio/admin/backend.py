@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from tcpecho_trio.admin.metrics import Exposition
 
 
+Client = dict[str, Any]
+"""A client as ``GET /api/clients`` tells of it."""
+
+
 class Backend(Protocol):
     """A server, for those who watch it. What is awaited takes a moment at most."""
 
@@ -32,9 +36,7 @@ class Backend(Protocol):
     def not_ready(self) -> str | None:
         """Why a load balancer should send nobody here; None if it may."""
 
-    def clients(
-        self, contains: str, limit: int | None
-    ) -> AsyncGenerator[list[dict[str, Any]], None]:
+    def clients(self, contains: str, limit: int | None) -> AsyncGenerator[list[Client], None]:
         """The clients that match, as ``GET /api/clients`` tells them, some at a time.
 
         Args:

@@ -135,3 +135,16 @@ def bench(session: nox.Session) -> None:
     """This server and its peers side by side: tables, JSON and a plot in benchmarks/results."""
     session.install("-e.", *dependencies("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """A release in dist/: wheel, source archive, zipapp, bill of materials; checked and tried."""
+    session.install("-e.", *dependencies("build"))
+    session.run("python", "-m", "release", *session.posargs)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """What is unreleased becomes a version: ``nox -s release -- 0.2.0``."""
+    session.run("python", "-m", "release.changelog", *session.posargs)

@@ -48,7 +48,7 @@ COLUMNS = {
     "connections/s": ("connections", "connections_per_second"),
     "KiB idle": ("private KiB per idle connection", "KiB"),
 }
-"""The README's table: heading → measure and figure."""
+"""The table of docs/performance.md: heading → measure and figure."""
 
 
 class Named(Protocol):

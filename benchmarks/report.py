@@ -1,4 +1,4 @@
-"""Results as a table for people and as a plot (SVG) for the README."""
+"""Results as a table for people and as a plot (SVG) for the documentation."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ STOREYS = [
     {"protocol", "proxy_protocol", "errors"},
     {"stdio", "tls", "nurseries"},
     {"server", "client"},
-    {"admin", "load"},
+    {"admin", "load", "cluster"},
     {"cli"},
     {"__main__"},
 ]

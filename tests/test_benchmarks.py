@@ -1,4 +1,4 @@
-"""The benchmarks run and write what the README shows. What they measure is not tested."""
+"""The benchmarks run and write what docs/performance.md shows. What they measure is not tested."""
 
 from __future__ import annotations
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import fields
 from typing import Any, get_type_hints
 
@@ -22,14 +20,12 @@ from tcpecho_trio.server.renderers import console_renderer, json_renderer
 from tcpecho_trio.server.stats import ConnectionStats, Totals
 from tcpecho_trio.server.subscriptions import Events
 from tcpecho_trio.texts import LANGUAGES, Texts
-from tests.support.processes import ROOT
-
-PAGE = (ROOT / "docs" / "events.md").read_text()
+from tests.support.pages import page
 
 
 def table(heading: str) -> list[list[str]]:
     """The rows of the table below a heading, cell by cell."""
-    (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)
+    section = page("docs/events.md").section(f"## {heading}")
     rows = re.findall(r"^\| (.*?) \|$", section, re.MULTILINE)[1:]
     return [[cell.strip() for cell in re.split(r" ?\|", row)] for row in rows]
 
@@ -128,10 +124,3 @@ def test_the_codes_are_those_of_the_code() -> None:
     assert closed == {reason.value for reason in CloseReason} - before
     assert refused == {"full", "address_limit"}
     assert draining == {reason.value for reason in DrainReason}
-
-
-def test_the_example_runs() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-    assert done.stdout == b"HOLA\n"

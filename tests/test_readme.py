@@ -1,4 +1,4 @@
-"""The README tells the truth: its commands and its examples are run."""
+"""What is said in numbers, tables and transcripts is so. What is run stands in test_pages.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,11 +15,12 @@ from tcpecho_trio.server import Settings
 from tcpecho_trio.server.accepting import KEEPALIVE
 from tcpecho_trio.server.closing import LINGER_BYTES, LINGER_TIME
 from tcpecho_trio.server.journal import EVENTS_A_SECOND
+from tcpecho_trio.texts import SPANISH
+from tests.support.pages import page
 from tests.support.processes import ROOT, run, serving
 from tests.support.screens import HINT, PROMPT
 
 README = (ROOT / "README.md").read_text()
-CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 
 
@@ -62,17 +62,6 @@ def test_the_demo_prints_the_readmes_transcript() -> None:
     assert without_ports(printed) == without_ports(transcript)
 
 
-@pytest.mark.parametrize("code", CODE)
-def test_every_python_example_runs(code: str) -> None:
-    with serving() as server:
-        code = code.replace('"localhost", 5000', f'"localhost", {server.port}')
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, cwd=ROOT, check=False
-        )
-    assert done.returncode == 0, done.stderr.decode()
-    assert b"HOLA" in done.stdout
-
-
 def test_the_nc_example(which_nc: str) -> None:
     (example,) = [block for block in CONSOLE if "| nc" in block]
     command, _, expected = example.removeprefix("$ ").partition("\n")
@@ -80,34 +69,6 @@ def test_the_nc_example(which_nc: str) -> None:
         command = command.replace("| nc localhost 5000", f"| {which_nc} localhost {server.port}")
         done = subprocess.run(["bash", "-c", command], capture_output=True, check=True)
     assert done.stdout.decode() == expected
-
-
-def without_other_programs(text: str) -> str:
-    """Leave out what is said to others: of a fenced block, only commands to this program stay."""
-
-    def ours(block: re.Match[str]) -> str:
-        commands = block[0].replace("\\\n", " ").splitlines()
-        return "\n".join(line for line in commands if "tcpecho_trio" in line)
-
-    return re.sub(r"^```.*?^```$", ours, text, flags=re.DOTALL | re.MULTILINE)
-
-
-def test_only_what_is_said_to_other_programs_is_left_out() -> None:
-    text = (
-        "prose --one\n```console\nopenssl --two\n python -m tcpecho_trio \\\n --three\n```\n--four"
-    )
-    assert re.findall("--[a-z]+", without_other_programs(text)) == ["--one", "--three", "--four"]
-
-
-def test_every_option_in_the_readme_exists() -> None:
-    known = "".join(
-        run(*c, "--help").stdout.decode() for c in ((), ("serve",), ("client",), ("load",))
-    )
-    ours = re.sub(
-        r"`nox [^`]*`", "", without_other_programs(README)
-    )  # nox and the benchmarks have their own
-    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours)) - {"--help"}:
-        assert option in known, option
 
 
 def test_every_file_in_the_map_exists() -> None:
@@ -121,17 +82,47 @@ def test_every_file_in_the_map_exists() -> None:
     assert {f.stem for f in files} <= named
 
 
+def cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
 def test_the_speed_table_is_the_one_that_was_measured() -> None:
-    assert (ROOT / "benchmarks" / "results" / "table.md").read_text() in README
+    measured = (ROOT / "benchmarks" / "results" / "table.md").read_text()
+    assert measured in page("docs/performance.md").text
+    header, _, *rows = (cells(row) for row in measured.splitlines())
+    figures = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    section = page("README.md").section("## Speed")
+    columns, _, *shown = re.findall(r"^\|.*\|$", section, re.MULTILINE)
+    assert "tcpecho_trio" in [cells(row)[0] for row in shown]
+    for row in shown:
+        name = cells(row)[0]
+        as_measured = [figures[name][column] for column in cells(columns)]
+        assert cells(row) == as_measured, f"| {' | '.join(as_measured)} |"
 
 
 def test_the_spanish_guide_shows_the_clients_prompt_as_it_is() -> None:
-    assert f"{PROMPT}\n{HINT}\n" in README
+    assert f"{PROMPT}\n{HINT}\n" in page("README.es.md").text
 
 
-def test_the_readmes_numbers_are_those_of_the_code() -> None:
-    for said in (
-        f"at most {LINGER_TIME:g} s and {LINGER_BYTES // 1024} KiB",
+def test_the_spanish_guide_quotes_what_the_program_says() -> None:
+    lines = [SPANISH.error.format(message=line) for line in vars(SPANISH).values()]
+    section = page("README.es.md").section("## Si algo falla")
+    told = re.findall(r"^\| `(.*)…` \|", section, re.MULTILINE)
+    assert told
+    for said in told:
+        for value, name in (
+            ("localhost:5000", "{address}"),
+            ("localhost", "{host}"),
+            ("5000", "{port}"),
+            ("10 s", "{seconds:g} s"),
+        ):
+            said = said.replace(value, name)
+        assert any(line.startswith(said) for line in lines), said
+
+
+NUMBERS = {
+    "docs/wire.md": (f"at most {LINGER_TIME:g} s and {LINGER_BYTES // 1024} KiB",),
+    "docs/security.md": (
         f"asked after {KEEPALIVE['TCP_KEEPIDLE']} s, four times, {KEEPALIVE['TCP_KEEPINTVL']} s",
         f"descriptor limit less {SPARE_DESCRIPTORS}",
         f"at most {EVENTS_A_SECOND} times a second, troubles once in ten seconds",
@@ -139,5 +130,24 @@ def test_the_readmes_numbers_are_those_of_the_code() -> None:
         f"`--idle-timeout` ({Settings().idle_timeout:g} s",
         f"`--write-timeout` ({Settings().write_timeout:g} s",
         f"`--drain-timeout` ({Settings().drain_timeout:g} s)",
-    ):
-        assert said in README.replace("\n", " "), said
+    ),
+    "docs/server.md": (
+        f"at most {EVENTS_A_SECOND} a second",
+        f"`--max-connections` | {Settings().max_connections:,} |".replace(",", " "),
+        f"`--idle-timeout` | {Settings().idle_timeout:g} s |",
+        f"`--write-timeout` | {Settings().write_timeout:g} s |",
+        f"`--drain-timeout` | {Settings().drain_timeout:g} s |",
+        f"`--drain-timeout` ({Settings().drain_timeout:g} s)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_the_numbers_of_a_page_are_those_of_the_code(name: str) -> None:
+    text = page(name).text.replace("\n", " ")
+    for said in NUMBERS[name]:
+        assert said in text, said
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 200

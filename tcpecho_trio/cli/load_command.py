@@ -17,25 +17,25 @@ from tcpecho_trio.cli.load_options import (
     Size,
     Time,
 )
-from tcpecho_trio.cli.option_types import File, Message, OneOf, ServerName, Whole
+from tcpecho_trio.cli.option_types import (
+    File,
+    Message,
+    OneOf,
+    ServerName,
+    Whole,
+    check_unix_sockets,
+)
+from tcpecho_trio.cli.running import run
 from tcpecho_trio.texts import Texts
 
 
-def add_load_command(
-    cli: click.Group,
-    texts: Texts,
-    lang: Callable[[Any], Any],
-    check_unix: Callable[[Texts], None],
-    run: Callable[[Any], Any],
-) -> None:
+def add_load_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any]) -> None:
     """Add it to the program.
 
     Args:
       cli: the program's command line.
       texts: its language.
       lang: the option that chooses it.
-      check_unix: refuses Unix sockets where there are none.
-      run: runs a coroutine function's coroutine to its end.
     """
     words = texts.load
     report_file = click.Path(dir_okay=False, allow_dash=True)
@@ -118,7 +118,7 @@ def add_load_command(
             if wrong:
                 raise click.UsageError(refused)
         if unix:
-            check_unix(texts)
+            check_unix_sockets(texts)
 
         from tcpecho_trio.cli.load_process import LoadOutputs, run_load_command
         from tcpecho_trio.client import ClientTls

@@ -10,10 +10,12 @@ from __future__ import annotations
 import abc
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import click
 
+from tcpecho_trio.dialects import DIALECTS
 from tcpecho_trio.texts import Texts
 
 
@@ -251,3 +253,16 @@ class Message(_Parsed):
         if "\n" in value:
             raise ValueError(value)
         return value
+
+
+def dialect_option(help_text: str) -> Callable[[Any], Any]:
+    """The option that says which dialect is spoken."""
+    return click.option("--dialect", type=OneOf(*DIALECTS), default="standard", help=help_text)
+
+
+def check_unix_sockets(texts: Texts) -> None:
+    """Refuse Unix sockets where there are none."""
+    import socket
+
+    if not hasattr(socket, "AF_UNIX"):
+        raise click.UsageError(texts.cli_no_unix)

@@ -14,7 +14,7 @@ import pytest
 import trio
 from trio.testing import MockClock, memory_stream_pair
 
-from tcpecho_trio.cli.commands import MESSAGE_TIMEOUT
+from tcpecho_trio.cli.client_command import MESSAGE_TIMEOUT
 from tcpecho_trio.client import Client, open_client
 from tcpecho_trio.client.client import RECEIVE_SIZE
 from tcpecho_trio.client.raw import RawClient
@@ -185,8 +185,8 @@ def test_a_message_has_ten_seconds_by_default_and_the_help_says_so() -> None:
     told = " ".join(run("client", "--help").stdout.decode().split())
     assert "Segundos para conectar, y otra vez para cada respuesta. [con -m: 10;" in told
     assert MESSAGE_TIMEOUT == 10
-    hurried = "import sys; from tcpecho_trio.cli import commands, main\n"
-    hurried += "commands.MESSAGE_TIMEOUT = 0.5; sys.exit(main())"
+    hurried = "import sys; from tcpecho_trio.cli import client_command, main\n"
+    hurried += "client_command.MESSAGE_TIMEOUT = 0.5; sys.exit(main())"
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel connects, nobody talks
         options = ["client", "--host", "127.0.0.1", "--port", str(silent.getsockname()[1])]
         done = subprocess.run(

@@ -18,7 +18,7 @@ NEVER_READING = 30
 """Clients whose cost is taken together."""
 
 PROMISED = CLIENT
-"""Bytes that the README promises for each: 320 KiB."""
+"""Bytes that docs/security.md promises for each: 320 KiB."""
 
 # Its upper case is three letters: six bytes instead of two.
 LONGEST = "ΐ".encode()

@@ -237,7 +237,7 @@ def test_peers_that_never_read_cost_a_bounded_amount_and_nobody_notices(way: str
                     while True:
                         client.send("\u0390".encode() * 100_000)  # its reply is three times as long
             assert server.ask(b"hola\n" * 1000) == b"HOLA\n" * 1000
-            # The README's bound: a quarter of a MiB each.
+            # The bound of docs/security.md: a quarter of a MiB each.
             assert (server.memory() - before) / 30 < 256 * 1024
             server.stop()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 import pytest
 import trio
@@ -184,15 +185,21 @@ def test_both_languages_fill_in_the_same_names() -> None:
     def names(line: str) -> set[str]:
         return {part.partition("}")[0] for part in line.split("{")[1:]}
 
-    for field in fields(Texts):
-        spanish, english = getattr(SPANISH, field.name), getattr(ENGLISH, field.name)
-        if isinstance(spanish, Mapping):
-            continue  # what the system's own words are called; English has them already
-        if isinstance(spanish, str):
-            spanish, english = (spanish,), (english,)
-        for one, other in zip(spanish, english, strict=True):
-            assert one
-            assert names(one) == names(other), field.name
+    def compare(spanish: Any, english: Any) -> None:
+        for field in fields(spanish):
+            one, other = getattr(spanish, field.name), getattr(english, field.name)
+            if isinstance(one, Mapping):
+                continue  # what the system's own words are called; English has them already
+            if is_dataclass(one):
+                compare(one, other)
+                continue
+            if isinstance(one, str):
+                one, other = (one,), (other,)
+            for said, also_said in zip(one, other, strict=True):
+                assert said
+                assert names(said) == names(also_said), field.name
+
+    compare(SPANISH, ENGLISH)
 
 
 async def test_json_is_one_object_a_line_and_escaped_once() -> None:

@@ -89,7 +89,7 @@ def report(
         **{life.server.name: life.told() for life in lives},
         "lost": "nothing" if not wrong else f"{len(wrong)}:",
     }
-    lines = [f"{name:<10}{value}" for name, value in rows.items()]
+    lines = [f"{name:<14}{value}" for name, value in rows.items()]
     lines += [f"  {what}" for what in wrong[:LOSSES_TOLD]]
     if len(wrong) > LOSSES_TOLD:
         lines.append(f"  … and {len(wrong) - LOSSES_TOLD:,} more")

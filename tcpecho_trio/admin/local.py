@@ -14,7 +14,7 @@ from tcpecho_trio.admin.state import ServerState, matches
 from tcpecho_trio.admin.watch import Watch
 from tcpecho_trio.admin.websocket import WebListener, WebSocketStream, web_peer
 from tcpecho_trio.server import DrainReason
-from tcpecho_trio.server.events import Unraisable
+from tcpecho_trio.server.events import FaultsChanged, Unraisable
 from tcpecho_trio.server.faults import Fault
 from tcpecho_trio.server.registry import Conversation
 
@@ -126,6 +126,7 @@ class Local:
     async def change_faults(self, specs: list[str]) -> None:
         """Decide what newcomers suffer."""
         self.state.faults.change(tuple(map(Fault.parse, specs)))
+        self.state.events.publish(FaultsChanged(" ".join(self.state.written_faults())))
 
     async def exposition(self) -> Exposition:
         """What is counted at this moment."""

@@ -23,6 +23,7 @@ from tcpecho_trio.server.events import (
     DrainAborted,
     DrainStarted,
     Event,
+    FaultsChanged,
     Listening,
     MessagesReceived,
     RepliesSent,
@@ -43,8 +44,8 @@ BURST = 50
 LINES = 20
 """Lines that are shown of one chunk."""
 
-ALWAYS = (Listening, ShutdownDelayed, DrainStarted, DrainAborted, ServerStopped)
-"""Events that happen once, and that nobody shall miss."""
+ALWAYS = (Listening, FaultsChanged, ShutdownDelayed, DrainStarted, DrainAborted, ServerStopped)
+"""Events that happen once, or that a person brings about, and that nobody shall miss."""
 
 
 class View:

@@ -32,6 +32,8 @@ def console_renderer(put: Put, texts: Texts) -> Renderer:
                 said["reason"] = getattr(texts, f"closed_{fields['reason']}")
             case "proxy_refused":
                 said["fault"] = getattr(texts, f"proxy_{fields['fault']}")
+            case "faults_changed":
+                said["faults"] = fields["faults"] or texts.no_faults
             case "draining" | "shutdown_delayed":
                 said["reason"] = _drain_reason(fields, texts)
             case "stopped":

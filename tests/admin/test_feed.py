@@ -132,6 +132,34 @@ async def test_a_flood_is_sampled_and_what_was_left_out_is_counted() -> None:
         assert 0 < shown <= 3 * BURST
 
 
+async def test_who_looks_for_one_client_sees_it_amid_a_flood_from_another() -> None:
+    async with administered() as server:
+
+        def play(where: Where) -> tuple[list[str], int]:
+            with OldClient(server.port) as quiet, OldClient(server.port) as loud:
+                address = "{}:{}".format(*quiet.socket.getsockname())
+                with events(where, query=f"?contains={address}") as stream:
+                    take(stream, "sample")
+                    loud.socket.sendall(b"fuera\n" * 5000)
+                    quiet.ask("hola\n")
+                    told = take(stream, "replied")
+                    quiet.socket.sendall(b"hola\n" * 200)
+                    shown = omitted = 0
+                    for name, fields in stream:
+                        shown += name == "received"
+                        omitted += fields["count"] if name == "more_messages" else 0
+                        if shown + omitted >= 200:
+                            break
+                    quiet.socket.close()
+                    told += take(stream, "closed")
+                    assert {fields["client"] for _, fields in told} == {address}
+                    return [name for name, _ in told], shown + omitted
+
+        names, counted = await server.play(play)
+        assert names[:2] == ["received", "replied"]
+        assert counted == 200
+
+
 async def test_connections_that_come_in_masses_are_counted() -> None:
     async with administered() as server:
 

@@ -72,7 +72,6 @@ class Page {
     }
     this.traffic.add(name, fields);
     if (name === "connected" || name === "closed") this.clients.moved();
-    if (name === "faults_changed") this.faults.show(fields.faults);
     if (TELLING.has(name)) this.soon();
   }
 

@@ -115,9 +115,7 @@ export class Traffic {
       values[field] = typeof value === "number" ? value : shownText(value);
     }
     if (name === "faults_changed") {
-      values.faults = fields.faults?.length
-        ? shownText(fields.faults.join(", "))
-        : t("traffic.no-faults");
+      values.faults = fields.faults ? shownText(fields.faults) : t("traffic.no-faults");
     }
     if (known(`reason.${fields.reason}`)) values.reason = t(`reason.${fields.reason}`);
     if (fields.seconds !== undefined) values.time = short(fields.seconds);

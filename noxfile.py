@@ -124,6 +124,18 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation as a site, in site/; a link or an anchor that leads nowhere fails."""
+    session.install("-e.", *dependencies("docs"))
+    # Material advertises its successor on each run.
+    session.run(
+        *("mkdocs", "build", "--strict", "--site-dir", "site"),
+        *session.posargs,
+        env={"NO_MKDOCS_2_WARNING": "1"},
+    )
+
+
+@nox.session
 def screenshot(session: nox.Session) -> None:
     """The live page in a picture, docs/page.png, after five minutes of life; needs Chromium."""
     session.install("-e.", *dependencies("tests"))

@@ -21,7 +21,15 @@ from tests.mutants.modules import ROOT, Module
 from tests.mutants.mutations import Mutant
 from tests.mutants.runner import Order, Result
 
-COPIED = ("tcpecho_trio", "tests", "benchmarks", "pyproject.toml", "noxfile.py", "README.md")
+COPIED = (
+    "tcpecho_trio",
+    "tests",
+    "benchmarks",
+    "docs",
+    "pyproject.toml",
+    "noxfile.py",
+    "README.md",
+)
 
 SLOWNESS = 4
 """How many times as much of the processor as without a mistake the tests may take."""

@@ -73,6 +73,10 @@ class Reader:
             self._dropped += 1
         self._filled.set()
 
+    def drop(self, count: int) -> None:
+        """So many were lost on their way here."""
+        self._dropped += count
+
     def end(self) -> None:
         """Nothing more will come."""
         self.ended = True
@@ -134,6 +138,11 @@ class Feed:
             if not self._readers:
                 self._left.set()
 
+    @property
+    def looked_for(self) -> set[str]:
+        """What readers look for at this moment."""
+        return {reader.contains for reader in self._readers}
+
     def _looked_for(self, contains: str) -> bool:
         return any(reader.contains == contains for reader in self._readers)
 
@@ -155,6 +164,12 @@ class Feed:
         for reader in self._readers:
             if reader.contains == contains:
                 reader.put(event)
+
+    def drop(self, contains: str, count: int) -> None:
+        """So many events were lost on their way to those who look for this."""
+        for reader in self._readers:
+            if reader.contains == contains:
+                reader.drop(count)
 
     def omit(self, contains: str, messages: int, connections: int) -> None:
         """Count what was not told; it is said with the next sample."""

@@ -156,14 +156,21 @@ class Watch:
       state: the server.
       observe_delay: told ten times a second how late the event loop was.
       audience: is told what happens.
+      alone: whether this process is the whole server; else its own life cycle is nobody's business.
     """
 
     def __init__(
-        self, state: ServerState, observe_delay: Callable[[float], None], audience: Audience
+        self,
+        state: ServerState,
+        observe_delay: Callable[[float], None],
+        audience: Audience,
+        *,
+        alone: bool = True,
     ) -> None:
         self._state = state
         self._observe_delay = observe_delay
         self._audience = audience
+        self._silent = (MessagesReceived, RepliesSent, *(() if alone else ALWAYS))
         self._views: dict[str, View] = {}
         self._messages_before = 0
 
@@ -222,7 +229,7 @@ class Watch:
 
     def __call__(self, event: Event) -> None:
         """Show an event that is no message."""
-        if self._views and not isinstance(event, (MessagesReceived, RepliesSent)):
+        if self._views and not isinstance(event, self._silent):
             written = as_event(event.name, {"timestamp": now(), **fields_of(event)})
             for view in self._views.values():
                 view.tell(event, written)

@@ -68,6 +68,7 @@ export class Header {
     if (phase === "draining") return t("banner.draining", { count: this.status.clients });
     if (phase === "delaying") return t("banner.delaying");
     if (this.status?.reason === "full") return t("banner.full");
+    if (this.status?.reason === "no_workers") return t("banner.no-workers");
     return "";
   }
 

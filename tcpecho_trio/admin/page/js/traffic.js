@@ -129,6 +129,7 @@ export class Traffic {
 const SERIOUS = new Set([
   ...["crashed", "accept_failed", "refused", "proxy_refused", "tls_refused", "foreign", "lost"],
   ...["shutdown_refused", "draining", "cutting", "stopped", "shutdown_delayed"],
+  ...["worker_died", "worker_hung", "worker_not_started", "worker_said", "replacement_stopped"],
 ]);
 
 const serious = (name) => (SERIOUS.has(name) ? "serious" : "");

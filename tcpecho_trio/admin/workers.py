@@ -9,7 +9,7 @@ has ended has counted is kept: no counter goes backwards.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ import trio
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from tcpecho_trio import __version__
-from tcpecho_trio.admin.backend import Client
+from tcpecho_trio.admin.backend import Take
 from tcpecho_trio.admin.bridge import bridge, socket_pair
 from tcpecho_trio.admin.feed import Feed, as_event
 from tcpecho_trio.admin.figures import Figures
@@ -92,7 +92,7 @@ class Workers:
         if kind == SAMPLE:
             worker.take(message["figures"])
             worker.loop_delay = message["fields"].get("loop_delay", 0.0)
-        elif kind == FEED:
+        elif kind == FEED and message["contains"] in self.feed.looked_for:
             if message["lost"]:
                 self.feed.drop(message["contains"], message["lost"])
             for event in message["events"].split("\n\n")[:-1]:
@@ -220,10 +220,10 @@ class Workers:
         return "full" if places >= self._supervised.settings.max_connections else None
 
     def _accepting(self) -> list[Worker]:
-        return [worker for worker in self._workers if not (worker.retiring or worker.stale)]
+        return [worker for worker in self._workers if not (worker.is_retiring() or worker.stale)]
 
-    async def clients(self, contains: str, limit: int | None) -> AsyncGenerator[list[Client], None]:
-        """The clients of all workers that answer, in the order of arrival."""
+    async def list_clients(self, contains: str, limit: int | None, take: Take) -> None:
+        """List the clients of all workers that answer."""
         pages = {worker: Page() for worker in self._workers}
         left = sys.maxsize if limit is None else limit
         while left > 0 and any(page.waiting or page.more for page in pages.values()):
@@ -238,7 +238,8 @@ class Workers:
                 pages[worker].turn(answers.get(worker, []), most, worker.name)
             some = first_of(list(pages.values()), left)
             left -= len(some)
-            yield some
+            if some:
+                await take(some)
 
     async def count_clients(self, contains: str) -> int:
         """How many clients match, at the workers that answer."""
@@ -261,6 +262,7 @@ class Workers:
         """Decide what newcomers suffer, at all workers and at those that are still to come."""
         self._faults = tuple(map(Fault.parse, specs))
         faults = written_faults(self._faults)
+        self._supervised.suffer(faults)
         await self._ask_all("suffer", faults=faults)
         self._supervised.events.publish(FaultsChanged(" ".join(faults)))
 

@@ -18,7 +18,10 @@ import trio
 from tcpecho_trio.admin.state import ServerState
 from tcpecho_trio.cli.access_log_file import AccessLogFile
 from tcpecho_trio.cli.administration import AdminOptions, make_admin, make_local
+from tcpecho_trio.cli.clustering import Clustering, ClusterOptions
+from tcpecho_trio.cli.restarting import Restart, take_signals
 from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
+from tcpecho_trio.cluster.single_server import SingleServer
 from tcpecho_trio.errors import CannotListen, CannotRead, TcpEchoError
 from tcpecho_trio.nurseries import open_nursery
 from tcpecho_trio.server import DrainReason, Events, Journal, Lifecycle, Registry, Settings, serve
@@ -85,6 +88,7 @@ async def run_server(
     access_log: str | None,
     access_log_probes: bool,
     admin_options: AdminOptions | None,
+    cluster_options: ClusterOptions | None = None,
     console: bool,
 ) -> None:
     """Run a server with its journal, its signals and its console around it.
@@ -99,11 +103,13 @@ async def run_server(
       access_log: the file of the access log, or ``-`` for standard output; None for no log.
       access_log_probes: it has lines for probes, too.
       admin_options: the administrator's endpoint; None for none.
+      cluster_options: the cluster that it is a member of; None for none.
       console: words are read from standard input.
 
     Raises:
       CannotLog: the access log's file cannot be opened.
       AdminError: the administrator's endpoint lacks something.
+      ClusterError: the cluster lacks something.
       CannotListen: an endpoint could not be opened, or was not when it was handed to us.
       CannotRead: the certificate cannot be used.
     """
@@ -118,6 +124,11 @@ async def run_server(
         raise CannotListen.on_inherited(error) from error
     notifier = Notifier(os.environ)
     events = Events()
+    clustering = restart = None
+    if cluster_options is not None:
+        server = SingleServer(lifecycle, registry, events)
+        clustering = Clustering(cluster_options, server, registry, lifecycle, events)
+        restart = Restart(listeners)
 
     def renderer(put: Put) -> Renderer:
         return json_renderer(put, settings.name) if as_json else console_renderer(put, texts)
@@ -158,7 +169,10 @@ async def run_server(
 
     async def tell_manager() -> None:
         await lifecycle.wait_end_near()
-        notifier.stopping()
+        if lifecycle.reason is DrainReason.RESTART:
+            notifier.restarting()
+        else:
+            notifier.stopping()
 
     async def obey_console() -> None:
         # With a JSON journal, answers to a person would be in the way of its reader.
@@ -180,6 +194,7 @@ async def run_server(
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     with contextlib.ExitStack() as stack:
         arriving = stack.enter_context(_signals(*STOPPING))
+        take_signals()
         stack.enter_context(_accept_failures(events))
         stack.enter_context(_unraisable(events))
         async with open_nursery(TcpEchoError) as surroundings:
@@ -206,6 +221,7 @@ async def run_server(
                         settings,
                         lifecycle=lifecycle,
                         registry=registry,
+                        roster=clustering.roster if clustering is not None else None,
                         events=events,
                         tls=tls,
                         listeners=listeners,
@@ -217,6 +233,8 @@ async def run_server(
                     events.publish(AdminListening(admin_name))
                     if admin_options.in_clear:
                         errors.put(texts.admin_in_clear.format(listener=admin_name))
+                if clustering is not None:
+                    surroundings.start_soon(clustering.run)
                 notifier.ready()
                 surroundings.start_soon(notifier.run)
                 surroundings.start_soon(tell_manager)
@@ -228,10 +246,16 @@ async def run_server(
                     async with trio.open_nursery() as flushing:
                         if admin is not None:
                             flushing.start_soon(admin.finish)
+                        if clustering is not None:
+                            flushing.start_soon(clustering.finish)
                         if log_file is not None:
                             flushing.start_soon(log_file.flush)
                         flushing.start_soon(output.flush)
                         flushing.start_soon(errors.flush)
+            if restart is not None:
+                await restart.execute(
+                    lambda: lifecycle.reason is DrainReason.RESTART and not lifecycle.signalled
+                )
             surroundings.cancel_scope.cancel()
 
 
@@ -239,25 +263,24 @@ async def run_server(
 def _signals(*numbers: signal.Signals) -> Iterator[AsyncIterator[int]]:
     """Receive signals; after that ignore them until the process ends.
 
-    A signal that comes when nobody reads the receiver any more is raised again as it closes, and
-    must then find nothing to kill. So the signals are blocked (pthread_sigmask(3)) until they are
-    ignored. A handler of Python's that does nothing would not do: the interpreter takes it away as
-    it ends, and the process lives a little longer.
+    At no time has a signal its default action, which would kill the process: the receiver gives a
+    handler of ours back as it closes. It raises again what nobody has read, which then finds that
+    handler. To block the signals meanwhile (pthread_sigmask(3)) would not do, because another
+    thread would take them. Nor would it do to leave the handler there: the interpreter takes it
+    away as it ends, and the process lives a little longer.
     """
-    mask = getattr(signal, "pthread_sigmask", None)
-    if mask is None:  # Windows: they are ignored while the receiver is being opened, too
-        _ignore(numbers)
+    early: list[int] = []
+    for number in numbers:
+        signal.signal(number, lambda number, _: early.append(number))
     receiver = trio.open_signal_receiver(*numbers)
     arriving = receiver.__enter__()
+    for came in early:  # before there was a receiver
+        signal.raise_signal(came)
     try:
         yield arriving
     finally:
-        if mask is not None:
-            mask(signal.SIG_BLOCK, numbers)
         receiver.__exit__(None, None, None)
         _ignore(numbers)
-        if mask is not None:
-            mask(signal.SIG_UNBLOCK, numbers)
 
 
 def _ignore(numbers: Iterable[signal.Signals]) -> None:

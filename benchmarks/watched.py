@@ -1,7 +1,7 @@
 """What it costs to be watched: the endpoint for the administrator, and who looks at it.
 
-Whoever looks is a process of its own on the processor of the load. A page is what a browser does with
-the live page: it reads the events, and asks for status and clients every two seconds.
+Whoever looks is a process of its own on the processor of the load. A page is what a browser with
+the live page does: it reads the events, and asks for status and clients every two seconds.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -40,6 +41,9 @@ class Supervised(Protocol):
     def drain(self, reason: DrainReason) -> None:
         """End the server in an orderly way."""
 
+    def suffer(self, faults: list[str]) -> None:
+        """Workers that are still to come begin with these faults."""
+
 
 class Worker:
     """One worker, as the endpoint knows it.
@@ -55,8 +59,8 @@ class Worker:
         self.pid = pid
         self.line = line
         self.since = datetime.now(UTC)
-        self.retiring = False
-        """Another one has taken its place: it only serves whom it has."""
+        self.is_retiring: Callable[[], bool] = lambda: False
+        """Whether another one has taken its place, so that it only serves whom it has."""
         self.figures = Figures()
         self.loop_delay = 0.0
         self._heard = trio.current_time()
@@ -79,7 +83,7 @@ class Worker:
             "since": written(self.since),
             "clients": self.figures.clients,
             "loop_delay": self.loop_delay,
-            "retiring": self.retiring,
+            "retiring": self.is_retiring(),
             "stale": self.stale,
         }
 

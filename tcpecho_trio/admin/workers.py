@@ -92,7 +92,7 @@ class Workers:
         if kind == SAMPLE:
             worker.take(message["figures"])
             worker.loop_delay = message["fields"].get("loop_delay", 0.0)
-        elif kind == FEED:
+        elif kind == FEED and message["contains"] in self.feed.looked_for:
             if message["lost"]:
                 self.feed.drop(message["contains"], message["lost"])
             for event in message["events"].split("\n\n")[:-1]:
@@ -220,7 +220,7 @@ class Workers:
         return "full" if places >= self._supervised.settings.max_connections else None
 
     def _accepting(self) -> list[Worker]:
-        return [worker for worker in self._workers if not (worker.retiring or worker.stale)]
+        return [worker for worker in self._workers if not (worker.is_retiring() or worker.stale)]
 
     async def clients(self, contains: str, limit: int | None) -> AsyncGenerator[list[Client], None]:
         """The clients of all workers that answer, in the order of arrival."""
@@ -261,6 +261,7 @@ class Workers:
         """Decide what newcomers suffer, at all workers and at those that are still to come."""
         self._faults = tuple(map(Fault.parse, specs))
         faults = written_faults(self._faults)
+        self._supervised.suffer(faults)
         await self._ask_all("suffer", faults=faults)
         self._supervised.events.publish(FaultsChanged(" ".join(faults)))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Mapping, MutableMapping
 
 import trio
@@ -80,6 +81,10 @@ class Notifier:
     def ready(self) -> None:
         """Clients can connect."""
         self._say("READY=1")
+
+    def reloading(self) -> None:
+        """What serves is being replaced; :meth:`ready` has to follow (sd_notify(3))."""
+        self._say(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
         """The drain has begun."""

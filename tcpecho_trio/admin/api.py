@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qsl
 
 import trio
 
-from tcpecho_trio.admin.backend import Backend
+from tcpecho_trio.admin.backend import Backend, Client
 from tcpecho_trio.admin.feed import EventStream
 from tcpecho_trio.admin.http import (
     Headers,
@@ -214,10 +213,13 @@ class ClientList:
     async def stream(self, send: Send) -> None:
         """Send the list, and how many there are."""
         comma = '{"clients": ['
-        async with aclosing(self._backend.clients(self._contains, self._limit)) as clients:
-            async for some in clients:
-                await send((comma + ", ".join(map(json.dumps, some))).encode())
-                comma = ", "
+
+        async def take(clients: list[Client]) -> None:
+            nonlocal comma
+            await send((comma + ", ".join(map(json.dumps, clients))).encode())
+            comma = ", "
+
+        await self._backend.list_clients(self._contains, self._limit, take)
         total = await self._backend.count_clients(self._contains)
         await send((comma.removesuffix(", ") + f'], "total": {total}}}').encode())
 

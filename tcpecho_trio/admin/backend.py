@@ -6,7 +6,7 @@ server. :class:`~tcpecho_trio.admin.local.Local` is the server of this process.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 Client = dict[str, Any]
 """A client as ``GET /api/clients`` tells of it."""
+
+
+Take = Callable[[list[Client]], Awaitable[None]]
+"""Takes some clients of a list."""
 
 
 class Backend(Protocol):
@@ -36,12 +40,13 @@ class Backend(Protocol):
     def not_ready(self) -> str | None:
         """Why a load balancer should send nobody here; None if it may."""
 
-    def clients(self, contains: str, limit: int | None) -> AsyncGenerator[list[Client], None]:
-        """The clients that match, as ``GET /api/clients`` tells them, some at a time.
+    async def list_clients(self, contains: str, limit: int | None, take: Take) -> None:
+        """List the clients that match, in the order of arrival, some at a time.
 
         Args:
           contains: what is looked for (:func:`~tcpecho_trio.admin.state.matches`).
           limit: at most so many; None for all.
+          take: is handed some, never none.
         """
 
     async def count_clients(self, contains: str) -> int:

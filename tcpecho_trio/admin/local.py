@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import trio
 
+from tcpecho_trio.admin.backend import Take
 from tcpecho_trio.admin.feed import Feed
 from tcpecho_trio.admin.figures import Counted
 from tcpecho_trio.admin.metrics import Exposition
@@ -74,23 +76,11 @@ class Local:
         """Why nobody should be sent here."""
         return self.state.not_ready
 
-    async def clients(
-        self, contains: str, limit: int | None
-    ) -> AsyncGenerator[list[dict[str, Any]], None]:
-        """The clients that match, in the order of arrival."""
-        some: list[dict[str, Any]] = []
-        left = limit
-        for connection in self._matching(contains):
-            if left is not None:
-                if not left:
-                    break
-                left -= 1
-            some.append(self.state.client(connection))
-            if len(some) == CLIENTS_AT_A_TIME:
-                yield some
-                some = []
-        if some:
-            yield some
+    async def list_clients(self, contains: str, limit: int | None, take: Take) -> None:
+        """List the clients that match."""
+        wanted = itertools.islice(self._matching(contains), limit)
+        while some := list(itertools.islice(wanted, CLIENTS_AT_A_TIME)):
+            await take([self.state.client(connection) for connection in some])
 
     async def count_clients(self, contains: str) -> int:
         """How many clients match. A checkpoint now and then."""

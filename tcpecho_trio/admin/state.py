@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import trio
@@ -109,8 +109,7 @@ class ServerState:
     def client(self, connection: Conversation) -> dict[str, Any]:
         """One client of ``GET /api/clients``."""
         info, stats = connection.info, connection.stats
-        age = trio.current_time() - stats.opened_at
-        since = datetime.fromtimestamp(datetime.now(UTC).timestamp() - age, UTC)
+        since = self.started + timedelta(seconds=stats.opened_at - self._began)
         return {
             "number": info.number,
             "client": info.client,

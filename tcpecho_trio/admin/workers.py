@@ -9,7 +9,7 @@ has ended has counted is kept: no counter goes backwards.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ import trio
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from tcpecho_trio import __version__
-from tcpecho_trio.admin.backend import Client
+from tcpecho_trio.admin.backend import Take
 from tcpecho_trio.admin.bridge import bridge, socket_pair
 from tcpecho_trio.admin.feed import Feed, as_event
 from tcpecho_trio.admin.figures import Figures
@@ -222,8 +222,8 @@ class Workers:
     def _accepting(self) -> list[Worker]:
         return [worker for worker in self._workers if not (worker.is_retiring() or worker.stale)]
 
-    async def clients(self, contains: str, limit: int | None) -> AsyncGenerator[list[Client], None]:
-        """The clients of all workers that answer, in the order of arrival."""
+    async def list_clients(self, contains: str, limit: int | None, take: Take) -> None:
+        """List the clients of all workers that answer."""
         pages = {worker: Page() for worker in self._workers}
         left = sys.maxsize if limit is None else limit
         while left > 0 and any(page.waiting or page.more for page in pages.values()):
@@ -238,7 +238,8 @@ class Workers:
                 pages[worker].turn(answers.get(worker, []), most, worker.name)
             some = first_of(list(pages.values()), left)
             left -= len(some)
-            yield some
+            if some:
+                await take(some)
 
     async def count_clients(self, contains: str) -> int:
         """How many clients match, at the workers that answer."""

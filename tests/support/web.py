@@ -112,7 +112,7 @@ class Conversation:
     """A client over a WebSocket."""
 
     def __init__(self, where: int | str, *, protocol: str = "", **headers: str) -> None:
-        self._web = Web(where)
+        self._web = self.open(where)
         self.socket = self._web.socket
         self._frames = WSConnection(ConnectionType.CLIENT)
         more = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -126,6 +126,10 @@ class Conversation:
         self.text = ""
         self.closed: tuple[int, str | None] | None = None
         self.accepted = isinstance(self._next(), wsproto.events.AcceptConnection)
+
+    def open(self, where: int | str) -> Web:
+        """The connection that it goes through."""
+        return Web(where)
 
     def __enter__(self) -> Conversation:
         return self

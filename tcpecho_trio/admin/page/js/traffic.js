@@ -117,6 +117,9 @@ export class Traffic {
     if (name === "faults_changed") {
       values.faults = fields.faults ? shownText(fields.faults) : t("traffic.no-faults");
     }
+    if (name === "worker_died") {
+      values.cause = values.signal ?? t("workers.code", { code: values.code });
+    }
     if (known(`reason.${fields.reason}`)) values.reason = t(`reason.${fields.reason}`);
     if (fields.seconds !== undefined) values.time = short(fields.seconds);
     const text = t(key, values);

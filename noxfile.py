@@ -124,9 +124,22 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation as a site, in site/; a link or an anchor that leads nowhere fails."""
+    session.install("-e.", *dependencies("docs"))
+    # Material advertises its successor on each run.
+    session.run(
+        *("mkdocs", "build", "--strict", "--site-dir", "site"),
+        *session.posargs,
+        env={"NO_MKDOCS_2_WARNING": "1"},
+    )
+
+
+@nox.session
 def screenshot(session: nox.Session) -> None:
-    """The live page in a picture, docs/page.png, after five minutes of life; needs Chromium."""
+    """Pictures: docs/load.png, and the live page after five minutes of life; needs Chromium."""
     session.install("-e.", *dependencies("tests"))
+    session.run("python", "-m", "tests.load.screenshot")
     session.run("python", "-m", "tests.admin.page.screenshot", *session.posargs)
 
 
@@ -135,6 +148,17 @@ def bench(session: nox.Session) -> None:
     """This server and its peers side by side: tables, JSON and a plot in benchmarks/results."""
     session.install("-e.", *dependencies("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def deploy(session: nox.Session) -> None:
+    """What is in deploy/, by the real checkers; the image is built and run. Arguments: pytest's."""
+    session.install("-e.", *dependencies("tests"), *dependencies("deploy"))
+    session.run(
+        *("python", "-bb", "-m", "pytest", "-q", "-rs", "tests/deploy", "tests/release"),
+        *session.posargs,
+        env={"TCPECHO_TRIO_IMAGE": "1"},
+    )
 
 
 @nox.session

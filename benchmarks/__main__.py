@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from benchmarks import clients, measures, report, watched
+from benchmarks import clients, generator, measures, report, watched
 from benchmarks.servers import (
     HERE,
     OURS,
@@ -245,6 +245,8 @@ def main() -> None:
     parser.add_argument("--pipe", action="store_true", help="only the client in a pipe")
     parser.add_argument("--megabytes", type=int, default=500, help="how much goes through a pipe")
     parser.add_argument("--start", action="store_true", help="only the client's start")
+    parser.add_argument("--load-generator", action="store_true", help="only the load generator")
+    parser.add_argument("--memory", type=float, default=600.0, help="seconds of its last table")
     parser.add_argument("--out", type=Path, default=HERE / "results")
     options = parser.parse_args()
     if options.pipe or options.start:  # printed, and not among the servers' results
@@ -252,6 +254,9 @@ def main() -> None:
             compare_pipes(options.rounds, options.megabytes)
         if options.start:
             compare_starts(2 * options.rounds)  # they are short
+        return
+    if options.load_generator:
+        generator.measure(options.rounds, options.seconds, options.memory)
         return
     if options.quick:
         options.rounds, options.seconds = 1, 0.4

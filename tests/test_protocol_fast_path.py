@@ -28,9 +28,17 @@ def test_nothing_else_takes_it() -> None:
         assert protocol.receive_plain(chunk) is None
     protocol.receive_data(b"DESCO")
     assert protocol.receive_plain(b"NEXION\n") is None
+
+
+def test_a_dialect_that_changes_nothing_takes_it_between_two_lines_only() -> None:
     echo = Protocol(ECHO)
+    assert echo.receive_plain(b"hola\n") is None
     echo.receive_data(b"hola\n")
-    assert echo.receive_plain(b"adios\n") is None
+    assert echo.receive_plain(b"adi\xf3s\n") == b"adi\xf3s\n"
+    echo.receive_data(b"ad")
+    assert echo.receive_plain(b"ios\n") is None  # it goes on with a message that has begun
+    echo.receive_data(b"ios\n")
+    assert echo.receive_plain(b"hola\n") == b"hola\n"
 
 
 def test_messages_are_counted_on_either_path() -> None:

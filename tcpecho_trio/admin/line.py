@@ -59,5 +59,5 @@ class Line(Protocol):
     ) -> bool:
         """Queue a message; False if it is lost."""
 
-    async def ask(self, what: str, seconds: float, **about: Any) -> Any:
+    async def ask(self, what: str, seconds: float, /, **about: Any) -> Any:
         """Ask the other side; whatever goes wrong is an :class:`Exception`."""

@@ -35,7 +35,7 @@ class SupervisedServer:
         self._known: dict[WorkerProcess, Worker] = {}
         self.events.subscribe(self._take_note)
         self.backend = Workers(self)
-        supervisor.observer = self
+        supervisor.observe(self)
 
     def _take_note(self, event: Event) -> None:
         if isinstance(event, Listening):

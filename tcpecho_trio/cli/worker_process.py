@@ -11,7 +11,8 @@ from collections.abc import MutableMapping
 from tcpecho_trio.cli.administration import watch_of
 from tcpecho_trio.cli.surroundings import accept_failures, ignore, signals, unraisable
 from tcpecho_trio.cluster.config import CHANNEL
-from tcpecho_trio.cluster.worker import Logging, run_worker
+from tcpecho_trio.cluster.supervision import run_worker
+from tcpecho_trio.cluster.worker import Logging
 from tcpecho_trio.cluster.worker_process import QUIET_SIGNALS
 from tcpecho_trio.errors import CannotStart
 from tcpecho_trio.server import Events, Settings
@@ -46,7 +47,7 @@ async def run_worker_process(
       administered: whether the supervisor has an endpoint for the administrator.
 
     Raises:
-      TcpEchoError: as :func:`~tcpecho_trio.cluster.worker.run_worker`.
+      TcpEchoError: as :func:`~tcpecho_trio.cluster.supervision.run_worker`.
     """
     end = channel_to_supervisor(os.environ)
     events = Events()

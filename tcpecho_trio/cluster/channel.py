@@ -68,6 +68,8 @@ from typing import Any
 
 import trio
 
+from tcpecho_trio.nurseries import open_nursery
+
 Message = dict[str, Any]
 
 Answer = Callable[..., Any]
@@ -166,7 +168,7 @@ class Channel:
             self._filled.set()
         return True
 
-    async def ask(self, what: str, seconds: float, **about: Any) -> Any:
+    async def ask(self, what: str, seconds: float, /, **about: Any) -> Any:
         """Ask the other side.
 
         Args:
@@ -205,11 +207,10 @@ class Channel:
           NoMessage: the other side is none of ours.
         """
         try:
-            async with trio.open_nursery() as nursery:
+            async with open_nursery(NoMessage) as nursery:
                 nursery.start_soon(self._send)
                 try:
-                    async for message in self._messages():
-                        self._dispatch(message, handle, nursery)
+                    await self._receive(handle, nursery)
                 finally:
                     self.ended.set()
                     for question in self._asked.values():
@@ -247,7 +248,10 @@ class Channel:
                 question.error = str(message.get("error", ""))
                 question.done.set()
         else:
-            handle(message)
+            try:
+                handle(message)
+            except (KeyError, TypeError, ValueError) as error:
+                raise NoMessage(f"{kind}: {error!r}") from error
 
     async def _answer(self, message: Message) -> None:
         answer = {"kind": "answer", "id": message.get("id")}
@@ -293,28 +297,25 @@ class Channel:
             except BlockingIOError:
                 await trio.lowlevel.wait_writable(self._socket)
 
-    async def _messages(self) -> Any:
-        """Each message, until the other side ends."""
-        while True:
-            try:
-                data, rights, _, _ = self._socket.recvmsg(
-                    READ_SIZE, socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
-                )
-            except BlockingIOError:
-                with contextlib.suppress(trio.ClosedResourceError):
+    async def _receive(self, handle: Callable[[Message], None], nursery: trio.Nursery) -> None:
+        """Take each message, until the other side ends."""
+        rights_size = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
+        with contextlib.suppress(OSError, trio.ClosedResourceError):  # either side has closed it
+            while True:
+                try:
+                    data, rights, _, _ = self._socket.recvmsg(READ_SIZE, rights_size)
+                except BlockingIOError:
                     await trio.lowlevel.wait_readable(self._socket)
-                continue
-            except OSError:  # it was closed, by the other side or by us
-                return
-            for level, kind, numbers in rights:
-                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                    self._received.extend(_descriptors(numbers))
-            if not data:
-                return
-            for message in self._split(data):
-                yield message
-            # A flood of messages shall not keep the other tasks waiting.
-            await trio.lowlevel.checkpoint()
+                    continue
+                for level, kind, numbers in rights:
+                    if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                        self._received.extend(_descriptors(numbers))
+                if not data:
+                    return
+                for message in self._split(data):
+                    self._dispatch(message, handle, nursery)
+                # A flood of messages shall not keep the other tasks waiting.
+                await trio.lowlevel.checkpoint()
 
     def _split(self, data: bytes) -> Iterator[Message]:
         """The messages that are whole now."""

@@ -29,7 +29,7 @@ class Slots:
     """The slots of all workers.
 
     Args:
-      fd: the memory that they share; stays open.
+      fd: the memory that they share; closed with this.
       count: how many there are.
     """
 
@@ -58,11 +58,17 @@ class Slots:
             os.close(fd)
             raise
 
+    def forget_descriptor(self) -> None:
+        """Close it: no other process will inherit it. The memory has one of its own."""
+        os.close(self.fd)
+        self.fd = -1
+
     def close(self) -> None:
         """Let go of the memory, and of its descriptor."""
         self._view.release()
         self._memory.close()
-        os.close(self.fd)
+        if self.fd >= 0:
+            self.forget_descriptor()
 
     def clear(self, index: int) -> None:
         """The worker of this slot has ended."""

@@ -16,28 +16,30 @@ supervisor is gone, and drains it.
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import trio
 
 from tcpecho_trio import __version__
+from tcpecho_trio.cluster.attachment import Attach
 from tcpecho_trio.cluster.balance import BalancedListener, Share
-from tcpecho_trio.cluster.channel import Answer, Channel, Message
+from tcpecho_trio.cluster.channel import Channel, Message
 from tcpecho_trio.cluster.config import InheritedListener, WorkerConfig
 from tcpecho_trio.cluster.counters import counters_of, described
 from tcpecho_trio.cluster.slots import Slots
 from tcpecho_trio.cluster.worker_parts import WorkerLifecycle, WorkerRegistry, WorkerRoster
-from tcpecho_trio.errors import CannotListen, CannotRead, CannotStart
-from tcpecho_trio.server import DrainReason, Events, Journal, Settings, serve
+from tcpecho_trio.errors import CannotListen, TcpEchoError
+from tcpecho_trio.nurseries import open_nursery
+from tcpecho_trio.server import DrainReason, Events, Journal, Phase, Settings, serve
 from tcpecho_trio.server.access_log import AccessLog
 from tcpecho_trio.server.endpoints import Scheme
 from tcpecho_trio.server.events import DrainStarted, Event
 from tcpecho_trio.server.faults import Fault, FaultSampler
 from tcpecho_trio.server.listeners import Inherited
-from tcpecho_trio.server.tls import Tls, TlsFiles
+from tcpecho_trio.server.tls import Tls
 
 BEAT = 1.0
 """Seconds between two heartbeats."""
@@ -65,27 +67,6 @@ class Logging:
     access_probes: bool
 
 
-class Attachment(Protocol):
-    """Whatever a worker does for somebody in its supervisor's process besides to serve."""
-
-    @property
-    def answers(self) -> Mapping[str, Answer]:
-        """What it can be asked."""
-
-    @property
-    def conversations(self) -> Mapping[str, trio.abc.Listener[Any]]:
-        """Further listeners, by their names, for ``serve(also=…)``."""
-
-    def handle(self, message: Message) -> bool:
-        """Take a message; False if it is for somebody else."""
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-
-    def finish(self) -> None:
-        """The server has ended: send the last messages."""
-
-
 class Worker:
     """A worker's parts, once it knows who it is."""
 
@@ -97,6 +78,7 @@ class Worker:
         tls: Tls | None,
         events: Events,
         logging: Logging,
+        attach: Attach | None = None,
     ) -> None:
         self.settings = replace(settings, worker=config.worker)
         self.channel = channel
@@ -104,6 +86,7 @@ class Worker:
         self.events = events
         self.tls = tls
         self.slots = Slots(config.slots_fd, config.slots)
+        self.slots.forget_descriptor()
         self.registry = WorkerRegistry(self.slots, config.worker - 1, config.most)
         self.roster = WorkerRoster(self.registry, channel)
         self.lifecycle = WorkerLifecycle(self._shut_down)
@@ -121,6 +104,9 @@ class Worker:
                 probes=logging.access_probes,
                 worker=config.worker,
             ).listen_to(events)
+        self._attachment = attach(self) if attach is not None else None
+        if self._attachment is not None:
+            channel.also_answer(self._attachment.answers)
 
     def listeners(self) -> list[Inherited]:
         """What this worker accepts at.
@@ -158,6 +144,8 @@ class Worker:
             case "retire":
                 self.stop_accepting()
                 self.lifecycle.retire()
+            case _ if self._attachment is not None:
+                self._attachment.handle(message)
 
     def stop_accepting(self) -> None:
         """The others need not leave connections to us any more."""
@@ -174,6 +162,58 @@ class Worker:
     def _look(self, event: Event) -> None:
         if isinstance(event, DrainStarted):
             self.channel.put({"kind": "draining", "clients": event.clients})
+
+    async def obey_terminations(self, terminations: AsyncIterator[int]) -> None:
+        """Leave the first SIGTERM to the supervisor; drain at the second, abort at the third."""
+        told = False
+        async for _ in terminations:
+            if self.lifecycle.draining:
+                self.lifecycle.abort()
+            elif told:
+                self.lifecycle.obey(DrainReason.SIGTERM, None)
+            else:
+                told = self.channel.put({"kind": "term"})
+
+    async def run(self) -> None:
+        """Serve until the end; then say what came of it.
+
+        Raises:
+          CannotListen: what we have inherited is no listening socket.
+        """
+        try:
+            listeners = self.listeners()
+        except (OSError, ValueError) as error:
+            raise CannotListen.on_inherited(OSError(str(error))) from error
+        async with open_nursery(TcpEchoError) as nursery:
+            nursery.start_soon(self.send_heartbeats)
+            nursery.start_soon(self.send_access_lines)
+            nursery.start_soon(self.journal.run)
+            attachment = self._attachment
+            if attachment is not None:
+                nursery.start_soon(attachment.run)
+            serving = partial(
+                serve,
+                self.settings,
+                lifecycle=self.lifecycle,
+                registry=self.registry,
+                roster=self.roster,
+                events=self.events,
+                tls=self.tls,
+                listeners=listeners,
+                also=attachment.conversations if attachment is not None else {},
+                faults=self.faults,
+            )
+            await nursery.start(serving)
+            if self.lifecycle.phase is Phase.RUNNING:
+                self.slots.set_accepting(self.config.worker - 1, True)
+            self.channel.put({"kind": "ready", "version": __version__})
+            await self.lifecycle.wait_stopped()
+            self.flush_access_lines()
+            if attachment is not None:
+                attachment.finish()
+            self.channel.put({"kind": "stopped", "counters": counters_of(self.registry)})
+            await self.channel.flush()
+            nursery.cancel_scope.cancel()
 
     async def send_heartbeats(self) -> None:
         """Say that the loop is alive, until cancelled."""
@@ -194,9 +234,22 @@ class Worker:
             lines, self._access_lines[:] = list(self._access_lines), []
             self.channel.put({"kind": "access", "lines": lines}, droppable=True)
 
-    # What the supervisor may ask
+    def answer(self, what: str, **about: Any) -> Any:
+        """What the supervisor asks (:mod:`tcpecho_trio.cluster.channel`)."""
+        match what:
+            case "clients":
+                return self.registry.clients()
+            case "connections":
+                return [described(connection) for connection in self.registry]
+            case "counters":
+                return counters_of(self.registry)
+            case "dismiss":
+                return self._dismiss(**about)
+            case "faults":
+                return self._change_faults(**about)
+        raise LookupError(what)
 
-    def dismiss(self, number: int) -> bool:
+    def _dismiss(self, number: int) -> bool:
         """Close a client's connection in an orderly way; return whether there is one."""
         connection = self.registry.find(number)
         if connection is None or connection.closing is not None:
@@ -204,135 +257,7 @@ class Worker:
         connection.dismiss()
         return True
 
-    def change_faults(self, faults: list[str]) -> int:
+    def _change_faults(self, faults: list[str]) -> int:
         """Have other faults from now on."""
         self.faults.change(tuple(map(Fault.parse, faults)))
         return len(faults)
-
-
-async def run_worker(
-    end: socket.socket,
-    settings: Settings,
-    tls_files: TlsFiles | None,
-    events: Events,
-    logging: Logging,
-    terminations: AsyncIterator[int],
-    attach: Callable[[Worker], Attachment] | None = None,
-) -> None:
-    """Serve until the supervisor says stop, or is gone.
-
-    Args:
-      end: our end of the channel.
-      settings: the server's.
-      tls_files: its certificate, read now.
-      events: this worker's.
-      logging: what is told of them.
-      terminations: SIGTERMs to this process. The first one is the supervisor's business, which
-        puts another worker in our place first; the second one drains us at once.
-      attach: makes what else this worker does.
-
-    Raises:
-      CannotRead: the certificate cannot be used.
-      CannotListen: what we have inherited is no listening socket.
-      CannotStart: the supervisor is of another version.
-    """
-    known: dict[str, Worker] = {}
-    attached: list[Attachment] = []
-    orders: list[Message] = []
-    configured = trio.Event()
-
-    def worker() -> Worker:
-        return known["worker"]
-
-    def handle(message: Message) -> None:
-        orders.append(message)
-        configured.set()
-        if known:
-            worker().obey(message)
-        if attached:
-            attached[0].handle(message)
-
-    channel = Channel(
-        end,
-        {
-            "clients": lambda: worker().registry.clients(),
-            "connections": lambda: [described(one) for one in worker().registry],
-            "counters": lambda: counters_of(worker().registry),
-            "dismiss": lambda number: worker().dismiss(number),
-            "faults": lambda faults: worker().change_faults(faults),
-        },
-    )
-
-    async def listen_to_supervisor() -> None:
-        await channel.run(handle)
-        configured.set()
-        if known:
-            worker().stop_accepting()
-            worker().lifecycle.obey(DrainReason.PROGRAM, None)
-
-    async def obey_terminations() -> None:
-        told = False
-        async for _ in terminations:
-            lifecycle = worker().lifecycle
-            if lifecycle.draining:
-                lifecycle.abort()
-            elif told:
-                lifecycle.obey(DrainReason.SIGTERM, None)
-            else:
-                told = channel.put({"kind": "term"})
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(listen_to_supervisor)
-        await configured.wait()
-        if not orders:  # the supervisor was gone before we knew anything
-            nursery.cancel_scope.cancel()
-            return
-        try:
-            config = WorkerConfig.parse(orders[0])
-        except (ValueError, KeyError, TypeError) as error:
-            raise CannotStart("cannot_start", reason=str(error)) from error
-        try:
-            tls = Tls(tls_files) if tls_files is not None else None
-        except OSError as error:
-            raise CannotRead.because(error, str(tls_files)) from error
-        me = Worker(channel, config, settings, tls, events, logging)
-        known["worker"] = me
-        try:
-            listeners = me.listeners()
-        except (OSError, ValueError) as error:
-            raise CannotListen.on_inherited(OSError(str(error))) from error
-        if channel.ended.is_set():
-            me.lifecycle.obey(DrainReason.PROGRAM, None)
-        for order in orders[1:]:
-            me.obey(order)
-        if attach is not None:
-            attached.append(attach(me))
-            channel.also_answer(attached[0].answers)
-            nursery.start_soon(attached[0].run)
-        nursery.start_soon(obey_terminations)
-        nursery.start_soon(me.send_heartbeats)
-        nursery.start_soon(me.send_access_lines)
-        nursery.start_soon(me.journal.run)
-        serving = partial(
-            serve,
-            me.settings,
-            lifecycle=me.lifecycle,
-            registry=me.registry,
-            roster=me.roster,
-            events=events,
-            tls=tls,
-            listeners=listeners,
-            also=attached[0].conversations if attached else {},
-            faults=me.faults,
-        )
-        await nursery.start(serving)
-        if not (me.lifecycle.draining or channel.ended.is_set()):
-            me.slots.set_accepting(config.worker - 1, True)
-        channel.put({"kind": "ready", "version": __version__})
-        await me.lifecycle.wait_stopped()
-        me.flush_access_lines()
-        if attached:
-            attached[0].finish()
-        channel.put({"kind": "stopped", "counters": counters_of(me.registry)})
-        await channel.flush()
-        nursery.cancel_scope.cancel()

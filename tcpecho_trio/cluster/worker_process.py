@@ -31,6 +31,9 @@ MOST_SAID = 200
 LONGEST_SAID = 4096
 """Bytes of such a line."""
 
+OUR_ERROR = "Error: "
+"""What an error begins with that we tell a person, in every language."""
+
 LAST_WORDS = 1.0
 """Seconds that what a dead process had sent may take to be read."""
 
@@ -86,13 +89,13 @@ class WorkerProcess:
         self.ended = trio.Event()
         self.settled = trio.Event()
         """Set when it is ready, or has ended."""
-        self.ordered = False
-        """Whether it has been told to end."""
+        self.retiring = False
+        """Whether another one has taken its place."""
         self.stopped = False
         """Whether it has said that it ends."""
-        self.retiring = False
         self.last_words = ""
-        """The last line on its standard error."""
+        """What it said on its standard error of why it cannot be."""
+        self._has_said_why = False
         self.last_clients: list[str] = []
         """Its clients' addresses when it was last asked."""
 
@@ -137,14 +140,19 @@ class WorkerProcess:
             return f"{-code}"
 
     @property
+    def failure(self) -> str:
+        """Why it could not be, as far as that is known; empty while it lives."""
+        by_code = "" if self.code is None else f"exit code {self.code}"
+        return self.last_words or self.signal or by_code
+
+    @property
     def well(self) -> bool:
         """Whether it has ended as it should."""
         return self.stopped and self._process.returncode == 0
 
     def order(self, kind: str, **fields: Any) -> None:
         """Tell it to end in some way."""
-        self.ordered = True
-        self.retiring = kind == "retire"
+        self.retiring = self.retiring or kind == "retire"
         self.channel.put({"kind": kind, **fields})
 
     def kill(self) -> None:
@@ -169,8 +177,13 @@ class WorkerProcess:
                     for line in whole:
                         lines += 1
                         if lines <= MOST_SAID:
-                            self.last_words = shown(line[:LONGEST_SAID])
-                            said(self.last_words)
+                            text = shown(line[:LONGEST_SAID])
+                            said(text)
+                            # An error of ours is one line, and a hint may follow; of a traceback
+                            # the last line says what has happened.
+                            if not self._has_said_why:
+                                self._has_said_why = text.startswith(OUR_ERROR)
+                                self.last_words = text.removeprefix(OUR_ERROR)
 
     async def _wait(self) -> None:
         """Until the process has ended."""

@@ -13,17 +13,15 @@ reply begins once one was wrong, so such a connection is replaced.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from tcpecho_trio.client.opening import LONGEST_REFUSAL, REFUSAL
-from tcpecho_trio.dialects import DIALECTS
+from tcpecho_trio.client.opening import REFUSAL
 from tcpecho_trio.load.histogram import SHIFT, index_of
 from tcpecho_trio.load.messages import Framing, Make, Numbered
+from tcpecho_trio.load.opening import past_opening, refusal
 from tcpecho_trio.load.schedule import Schedule
 from tcpecho_trio.load.tally import Tally
-
-GREETINGS = tuple(known.greeting.encode() for known in DIALECTS.values() if known.greeting)
-"""What servers of this kind say before a client has spoken. It is no reply."""
 
 
 @dataclass(slots=True)
@@ -41,7 +39,9 @@ class Terms:
       think: nanoseconds between a reply and the next message.
       start: when the load began, in nanoseconds.
       issued: how many messages are due (open loop).
+      wake_by: is told when somebody who thinks must be woken.
       thinking: who may speak again when, the earliest first.
+      holding: those that hold back what may be a refusal.
     """
 
     tally: Tally
@@ -52,9 +52,11 @@ class Terms:
     framing: Framing
     churn: bool
     think: int
+    wake_by: Callable[[int], None]
     start: int = 0
     issued: int = 0
-    thinking: deque[tuple[int, Conversation]] | None = None
+    thinking: deque[tuple[int, Conversation]] = field(default_factory=deque)
+    holding: set[Conversation] = field(default_factory=set)
 
 
 class Conversation:
@@ -138,22 +140,23 @@ class Conversation:
         self._restore()
         kind = "" if by_us or self.finished else "closed"
         if self._held and not by_us:
-            if self._held.startswith(REFUSAL):
-                line = self._held.removeprefix(REFUSAL).decode("utf-8", "replace")
-                self.refusal, kind = line.strip().rstrip("."), "full"
+            if told := refusal(self._held):
+                self.refusal, kind = told, "full"
             elif not self.outstanding:
                 self._tally.errors["unexpected"] += 1
         self._give_up("missing")
         if self.open:
             self._tally.connections -= 1
-        self.open, self._held = False, None
+        self.open = False
+        self._hold_no_more()
         return kind
 
     def release(self, now: int, after: int) -> bytes:
         """What was held back for so long is no refusal; what to send."""
         if not self._held or now - self._held_since < after:
             return b""
-        held, self._held = self._held, None
+        held = self._held
+        self._hold_no_more()
         return self._match(held, now)
 
     def abandon(self, now: int, timeout: int) -> None:
@@ -183,7 +186,9 @@ class Conversation:
         if terms.churn:
             self.finished = not self.outstanding
             return b""
-        if terms.think and terms.thinking is not None and not self.outstanding:
+        if terms.think and not self.outstanding:
+            if not terms.thinking:
+                terms.wake_by(now + terms.think)
             terms.thinking.append((now + terms.think, self))
             return b""
         return self._fill(now, now)
@@ -310,33 +315,21 @@ class Conversation:
         self.outstanding = self._matched = self._skipping = 0
         self._rest.clear()
 
-    # What a server says before its first reply.
-
     def _past_opening(self, data: bytes, now: int) -> bytes:
         """What is certain to be no greeting and no refusal; the rest is held back."""
         if not self._held:
             self._held_since = now
         held = (self._held or b"") + data
-        self._held = held
         reply = self._reply if self.outstanding else None
-        if reply is not None and (reply.startswith(held) or held.startswith(reply)):
-            self._held = None
-            return held
-        for greeting in GREETINGS:
-            if held.startswith(greeting):
-                self._held = None
-                return held[len(greeting) :]
-        if any(greeting.startswith(held) for greeting in GREETINGS):
+        anything = self.outstanding > 0 and reply is None
+        rest = past_opening(held, reply, anything=anything)
+        if rest is None:
+            self._held = held
+            self._terms.holding.add(self)
             return b""
-        asked_for_anything = self.outstanding and reply is None
-        if _may_be_refusal(held) and not asked_for_anything:
-            return b""
+        self._hold_no_more()
+        return rest
+
+    def _hold_no_more(self) -> None:
         self._held = None
-        return held
-
-
-def _may_be_refusal(held: bytes) -> bool:
-    """Whether this is how a server begins to say why it does not serve us: in one line."""
-    line, _, rest = held.partition(b"\n")
-    begins = line.startswith(REFUSAL) or REFUSAL.startswith(line)
-    return begins and not rest and len(line) <= LONGEST_REFUSAL
+        self._terms.holding.discard(self)

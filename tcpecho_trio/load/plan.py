@@ -13,19 +13,14 @@ what that returns. All times are nanoseconds of a clock that never goes back.
 from __future__ import annotations
 
 import enum
-from bisect import bisect_right
-from collections import deque
 from collections.abc import Callable
 
 from tcpecho_trio.load.conversation import Conversation, Terms
-from tcpecho_trio.load.histogram import Histogram, index_of
-from tcpecho_trio.load.schedule import Schedule, Step
+from tcpecho_trio.load.histogram import index_of
+from tcpecho_trio.load.record import Record
+from tcpecho_trio.load.schedule import NEVER, Schedule
 from tcpecho_trio.load.settings import LoadSettings
 from tcpecho_trio.load.tally import KINDS, Tally
-from tcpecho_trio.load.timeline import Row, Timeline
-
-NEVER = 1 << 80
-"""Later than any clock."""
 
 BATCH = 64
 """Messages that one call lets go: replies must be read in between, or they would look late."""
@@ -58,19 +53,23 @@ class Plan:
 
     Args:
       settings: what it is to be.
+      processor: seconds of processor time that the generator has used so far; none by default.
 
     Attributes:
       tally: what has been counted.
+      record: what has been written down of it.
       conversations: one for each connection.
       wake_at: when :meth:`advance` is to be called next.
       stage: where the load is.
       interrupted: whether somebody ended it early.
-      total_due, total_sent: latencies of the measured part, since due and since sent.
-      on_row: called with each new row of the timeline.
+      started, stopped: when it began, and when nothing was due any more.
+      processor_seconds: how much of it the measured part took.
+      warmup: what is known of the warm-up.
     """
 
-    def __init__(self, settings: LoadSettings) -> None:
+    def __init__(self, settings: LoadSettings, processor: Callable[[], float] = float) -> None:
         self.settings = settings
+        self._processor = processor
         self.tally = tally = Tally(settings.open_loop or settings.churn)
         tally.limit = float("inf")
         if settings.messages is not None and not settings.warmup:
@@ -84,25 +83,20 @@ class Plan:
             framing=settings.framing,
             churn=settings.churn,
             think=int(settings.think * 1e9),
-            thinking=deque(),
+            wake_by=self._wake_by,
         )
         self.conversations = [
             Conversation(number, self._terms) for number in range(settings.connections)
         ]
-        self.timeline = Timeline(settings.limit)
-        self.total_due, self.total_sent = Histogram(), Histogram()
+        self.record = Record(tally, self._terms.schedule, settings.limit)
         self.stage = Stage.WARMUP
         self.interrupted = False
         self.wake_at = NEVER
-        self.on_row: Callable[[Row], None] | None = None
-        self.started = self.measured_from = self.stopped = self.ended = 0
+        self.started = self.stopped = 0
+        self.processor_seconds = self._processor_before = 0.0
         self.warmup: dict[str, object] = {}
-        self._next_due = self._phase_at = self._row_at = self._look_at = NEVER
+        self._next_due = self._phase_at = self._look_at = NEVER
         self._due_until = NEVER  # what is due from then on is not sent
-        self._row_from = 0
-        self._sent_before = self._errors_before = 0  # at the last row
-        count = 0 if self._terms.schedule is None else len(self._terms.schedule.steps)
-        self._steps = [(Histogram(), 0.0) for _ in range(count)]
         self._not_counted = 0  # messages of the warm-up that are not counted
 
     # What the engine calls.
@@ -110,7 +104,8 @@ class Plan:
     def start(self, now: int) -> None:
         """The load begins now; its conversations may begin before, or later."""
         settings, terms = self.settings, self._terms
-        self.started = self.measured_from = self._row_from = terms.start = now
+        self.started = terms.start = now
+        self.record.start(now)
         self.stage = Stage.WARMUP if settings.warmup else Stage.MEASURED
         self._look_at = now + LOOK
         if settings.warmup:
@@ -124,7 +119,7 @@ class Plan:
     def advance(self, now: int) -> list[Action]:
         """Do what is due by now; what is to be sent."""
         actions: list[Action] = []
-        if now >= self._phase_at or now >= self._look_at or now >= self._row_at:
+        if now >= self._phase_at or now >= self._look_at or now >= self.record.row_at:
             self._change_stage(now, actions)
         schedule = self._terms.schedule
         if schedule is not None and now >= self._next_due:
@@ -148,7 +143,7 @@ class Plan:
             self._phase_at = now + min(CUT_SHORT, int(self.settings.timeout * 1e9))
             self.tally.limit = 0
             self._next_due = NEVER
-            self._terms.issued = min(c.next_number for c in self.conversations)
+            self._terms.issued = 0
             self._plan_wake()
 
     def finish(self, now: int) -> None:
@@ -163,8 +158,8 @@ class Plan:
         if not self.interrupted:
             self.tally.errors["unsent"] += self._unsent
         self._end_row(now)
+        self.processor_seconds = self._processor() - self._processor_before
         self.stage = Stage.OVER
-        self.ended = now
         self.wake_at = NEVER
 
     @property
@@ -182,7 +177,7 @@ class Plan:
     @property
     def has_replies(self) -> bool:
         """Whether anything has ever been answered."""
-        return bool(self.total_sent.total or self.tally.replied or self.tally.since_sent)
+        return bool(self.record.total_sent.total or self.tally.replied or self.tally.since_sent)
 
     def wants_connection(self, conversation: Conversation) -> bool:
         """Whether a conversation without a connection needs one now."""
@@ -198,7 +193,11 @@ class Plan:
     def _plan_wake(self) -> None:
         thinking = self._terms.thinking
         first = thinking[0][0] if thinking else NEVER
-        self.wake_at = min(self._next_due, self._phase_at, self._look_at, self._row_at, first)
+        row_at = self.record.row_at
+        self.wake_at = min(self._next_due, self._phase_at, self._look_at, row_at, first)
+
+    def _wake_by(self, moment: int) -> None:
+        self.wake_at = min(self.wake_at, moment)
 
     def _begin_measuring(self, now: int) -> None:
         tally, settings = self.tally, self.settings
@@ -212,11 +211,11 @@ class Plan:
             tally.errors.update(dict.fromkeys(KINDS, 0))
             tally.samples.clear()
         self._not_counted = done
-        self.stage, self.measured_from = Stage.MEASURED, now
+        self.stage = Stage.MEASURED
         if settings.messages is not None:
             tally.limit = tally.sent + settings.messages
-        self._row_from, self._sent_before, self._errors_before = now, tally.sent, 0
-        self._row_at = now + int(self.timeline.interval * 1e9)
+        self.record.start_measuring(now)
+        self._processor_before = self._processor()
         limit = settings.limit
         self._phase_at = NEVER if limit is None else now + int(limit * 1e9)
 
@@ -233,7 +232,7 @@ class Plan:
         self._phase_at = now + int(self.settings.timeout * 1e9)
 
     def _change_stage(self, now: int, actions: list[Action]) -> None:
-        if now >= self._row_at:
+        if now >= self.record.row_at:
             self._end_row(now)
         if now >= self._phase_at:
             if self.stage is Stage.WARMUP:
@@ -247,19 +246,20 @@ class Plan:
             self._look_at_held(now, actions)
             if self.stage is Stage.MEASURED and self.tally.sent >= self.tally.limit:
                 self._stop(now)
-            due = self._next_due is not NEVER or self._unsent
-            busy = due or any(c.outstanding for c in self.conversations)
-            if self.stage is Stage.DRAIN and not busy:
+            if self.stage is Stage.DRAIN and not self._busy:
                 self.finish(now)
             self._look_at = now + LOOK
 
     @property
+    def _busy(self) -> bool:
+        """Whether anything is still to be sent, or to come."""
+        due = self._next_due is not NEVER or self._unsent
+        return bool(due) or self.counted > self.completed
+
+    @property
     def _unsent(self) -> int:
         """Messages that are due, and that have not been sent."""
-        if self._terms.schedule is None:
-            return 0
-        issued, count = self._terms.issued, self._terms.count
-        return sum(max(0, -(-(issued - c.next_number) // count)) for c in self.conversations)
+        return 0 if self._terms.schedule is None else max(0, self._terms.issued - self.tally.sent)
 
     # What is due.
 
@@ -275,10 +275,11 @@ class Plan:
                 break
             conversation = conversations[terms.issued % count]
             terms.issued += 1
+            # Whether or not it can be sent now: that it is due is noticed now, and that is ours.
+            tally.lateness[index_of(now - due)] += 1
             if conversation.outstanding < terms.depth:
                 if conversation.open:
                     if message := conversation.send_due(now):
-                        tally.lateness[index_of(now - due)] += 1
                         actions.append((conversation, message))
                 elif terms.churn:
                     actions.append((conversation, b""))
@@ -286,55 +287,15 @@ class Plan:
         self._next_due = due
 
     def _look_at_held(self, now: int, actions: list[Action]) -> None:
-        for conversation in self.conversations:
+        for conversation in list(self._terms.holding):
             if message := conversation.release(now, HOLD):
-                actions.append((conversation, message))  # noqa: PERF401  release() changes it
+                actions.append((conversation, message))  # noqa: PERF401  release() sends
 
     # What is written down.
 
     def _end_row(self, now: int) -> None:
-        tally = self.tally
-        due, service = tally.take()
-        errors = sum(tally.errors.values())
-        if self.stage is not Stage.WARMUP and now > self._row_from:
-            self.total_due.add(due)
-            self.total_sent.add(service)
-            row = Row(
-                (self._row_from - self.measured_from) / 1e9,
-                (now - self._row_from) / 1e9,
-                tally.sent - self._sent_before,
-                due,
-                errors - self._errors_before,
-                tally.connections,
-            )
-            self.timeline.add(row)
-            if (number := self._step_at(self._row_from)) is not None:
-                latencies, seconds = self._steps[number]
-                latencies.add(due)
-                self._steps[number] = (latencies, seconds + row.seconds)
-            if self.on_row is not None:
-                self.on_row(row)
-        self._row_from, self._sent_before, self._errors_before = now, tally.sent, errors
-        self._row_at = now + int(self.timeline.interval * 1e9)
-        for step in () if self._terms.schedule is None else self._terms.schedule.steps:
-            if step.end is not None and now < self.started + step.end:  # no row is in two steps
-                self._row_at = min(self._row_at, self.started + step.end)
-                break
-
-    def _step_at(self, moment: int) -> int | None:
-        """The step of the ramp at that time."""
-        schedule = self._terms.schedule
-        if schedule is None or self.stage is not Stage.MEASURED:
-            return None
-        starts = [self.started + step.start for step in schedule.steps]
-        return bisect_right(starts, moment) - 1
-
-    def steps(self) -> list[tuple[Step, Histogram, float]]:
-        """Each rate that there was, the latencies of the replies that came then, and seconds."""
-        schedule = self._terms.schedule
-        if schedule is None:
-            return []
-        return [(step, *self._steps[number]) for number, step in enumerate(schedule.steps)]
+        counted, stepped = self.stage is not Stage.WARMUP, self.stage is Stage.MEASURED
+        self.record.end_row(now, counted=counted, stepped=stepped)
 
     @property
     def counted(self) -> int:

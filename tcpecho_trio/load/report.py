@@ -60,11 +60,12 @@ class Report:
       seconds: the measured time, until the last reply.
       latency: of the replies, since their messages were due.
       service: of the replies, since their messages were sent.
-      lateness: how late the generator sent what it could have sent; empty in a closed loop.
-      connecting, handshaking: how long that took.
+      lateness: how late the generator itself noticed what was due; empty in a closed loop.
+      connecting: how long that took.
+      handshaking: how long that took.
       rows: the same over time.
       steps: of a ramp.
-      cpu_seconds: what the generator's process took of a processor.
+      cpu_seconds: what the generator's process took of a processor in the measured part.
       began: when it began, in seconds since the epoch.
       interrupted: whether it was ended early.
       warmup: what is known of the warm-up.
@@ -94,30 +95,30 @@ class Report:
     arguments: Sequence[str] = ()
 
     @classmethod
-    def of(cls, plan: Plan, address: str, *, cpu_seconds: float, began: float) -> Report:
+    def of(cls, plan: Plan, address: str, *, began: float) -> Report:
         """What a plan that is over has seen."""
-        tally, settings = plan.tally, plan.settings
+        tally, settings, record = plan.tally, plan.settings, plan.record
         end = max(plan.stopped, tally.last_reply)
         if settings.messages is not None and not plan.interrupted and tally.last_reply:
             end = tally.last_reply
         errors = dict(tally.errors)
-        errors["late"] = plan.total_sent.above(settings.timeout)
+        errors["late"] = record.total_sent.above(settings.timeout)
         return cls(
             settings=settings,
             address=address,
             sent=plan.counted,
-            replies=plan.total_sent.total,
+            replies=record.total_sent.total,
             cut=tally.cut,
             errors=errors,
-            seconds=max(0.0, (end - plan.measured_from) / 1e9),
-            latency=plan.total_due,
-            service=plan.total_sent,
+            seconds=max(0.0, (end - record.measured_from) / 1e9),
+            latency=record.total_due,
+            service=record.total_sent,
             lateness=Histogram(tally.lateness),
             connecting=Histogram(tally.connecting),
             handshaking=Histogram(tally.handshaking),
-            rows=tuple(plan.timeline.rows),
+            rows=tuple(record.timeline.rows),
             steps=_steps(plan),
-            cpu_seconds=cpu_seconds,
+            cpu_seconds=plan.processor_seconds,
             began=began,
             interrupted=plan.interrupted,
             warmup=plan.warmup,
@@ -288,7 +289,7 @@ def _steps(plan: Plan) -> tuple[Step, ...]:
     if plan.settings.ramp is None:
         return ()
     good, result = True, []
-    for step, latencies, seconds in plan.steps():
+    for step, latencies, seconds in plan.record.steps():
         if not seconds:
             continue
         p99 = latencies.quantile(0.99)

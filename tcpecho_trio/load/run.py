@@ -16,7 +16,8 @@ import trio
 
 from tcpecho_trio.client.connect import Target
 from tcpecho_trio.errors import CannotConnect, CannotRead, LoadRefused
-from tcpecho_trio.load.engine import Address, Engine, unreachable
+from tcpecho_trio.load.connecting import Address, unreachable
+from tcpecho_trio.load.engine import Engine
 from tcpecho_trio.load.plan import Plan
 from tcpecho_trio.load.report import Report
 from tcpecho_trio.load.settings import LoadSettings
@@ -82,16 +83,15 @@ async def open_load(
     if (settings.connections > 1 or settings.churn) and not settings.anywhere:
         check_private(addresses, settings.target.name)
     context = _context(settings.target)
-    plan = Plan(settings)
-    plan.on_row = on_row
+    plan = Plan(settings, time.process_time)
+    plan.record.on_row = on_row
     load = Load(plan)
     engine = Engine(plan, settings.target, addresses, context, shared=shared)
 
     async def run() -> None:
-        began, cpu = time.time(), time.process_time()
+        began = time.time()
         await engine.run()
-        spent = time.process_time() - cpu
-        load._finish(Report.of(plan, settings.target.name, cpu_seconds=spent, began=began))
+        load._finish(Report.of(plan, settings.target.name, began=began))
 
     async with open_nursery(Exception) as nursery:
         nursery.start_soon(run)

@@ -9,6 +9,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 
+NEVER = 1 << 80
+"""Later than any clock, in nanoseconds."""
+
 MOST_STEPS = 20
 """Steps of a ramp: so finely is the knee found."""
 

@@ -118,7 +118,7 @@ class Console:
         return "–" if count is None else self._texts.number(count)
 
 
-async def everybody_at(registry: Registry) -> list[Listed]:
+async def everybody_at(registry: Registry) -> list[Listed]:  # noqa: ASYNC124  others ask
     """Who is connected to a server that is one process."""
     now, clock = time.time(), trio.current_time()
     return [

@@ -73,6 +73,7 @@ class ConnectionStats:
       bytes_in, bytes_out: bytes received and sent, TLS and PROXY headers apart.
       messages_in, messages_out: messages received, and replies sent; None if nobody counts.
       read_sizes: the sizes of the latest reads; None if nobody asks.
+      short: whether its lines have been short lately, so that a short read will do.
     """
 
     __slots__ = (
@@ -83,6 +84,7 @@ class ConnectionStats:
         "messages_out",
         "opened_at",
         "read_sizes",
+        "short",
     )
 
     def __init__(self, now: float, *, messages: bool = True, read_sizes: bool = False) -> None:
@@ -91,6 +93,7 @@ class ConnectionStats:
         self.messages_in: int | None = 0 if messages else None
         self.messages_out: int | None = self.messages_in
         self.read_sizes = ReadSizes() if read_sizes else None
+        self.short = False
 
     def received(self, data: bytes, messages: int) -> None:
         """Count a chunk, and the messages that began in it."""

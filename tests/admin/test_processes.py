@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from tcpecho_trio.admin.figures import Figures, as_plain, from_plain
-from tcpecho_trio.cluster.supervisor import SLOTS_A_SEAT
+from tcpecho_trio.cluster.workforce import SLOTS_A_SEAT
 from tests.networks.programs import program
 from tests.support.certificates import Certificates
 from tests.support.processes import AT_ONCE, PATIENCE, OldClient, ServerProcess

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +32,7 @@ def talking(
         framing=framing,
         churn=False,
         think=0,
-        thinking=deque(),
+        wake_by=lambda moment: None,
     )
     return Conversation(0, terms), tally
 

@@ -437,7 +437,9 @@ async def test_a_ramp_on_a_real_server() -> None:
     async with running_server() as server:
         report = await load(server.port, connections=5, ramp=Ramp(50, 200, 1.0), slo=20.0)
     assert only(report)
-    assert report.knee == 200
+    # Which rates were good depends on how busy the machine is.
+    assert [step.rate for step in report.steps] == [50, 200]
+    assert all(step.p99 > 0 for step in report.steps)
 
 
 def open_descriptors() -> int:

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tcpecho_trio.load.plan import NEVER, Plan
+from tcpecho_trio.load.histogram import Histogram
+from tcpecho_trio.load.plan import Plan
 from tcpecho_trio.load.report import Report
+from tcpecho_trio.load.schedule import NEVER
 from tcpecho_trio.load.settings import LoadSettings, Ramp
 
 MS = 1_000_000
@@ -62,7 +64,7 @@ class MadeUp:
                 for talk, message in plan.advance(self.now):
                     self.send(places[id(talk)], message)
             assert self.now - begun < 10**12
-        return Report.of(plan, "made up", cpu_seconds=0, began=0)
+        return Report.of(plan, "made up", began=0)
 
 
 def adds_up(report: Report) -> bool:
@@ -120,6 +122,18 @@ def test_messages_that_wait_for_a_stalled_server_are_as_late_as_they_are() -> No
     assert opened.sent == 1000
 
 
+def test_a_generator_that_was_stopped_says_so() -> None:
+    """What waited for it was late for its sake, though its connections were busy, too."""
+    plan = Plan(LoadSettings(rate=100, duration=4.0))
+    plan.start(0)
+    talk = plan.conversations[0]
+    talk.opened(0, 0)
+    assert plan.advance(0)
+    plan.advance(2_000 * MS)
+    lateness = Histogram(plan.tally.lateness)
+    assert lateness.maximum == pytest.approx(1.99, rel=0.01)
+
+
 def test_what_was_due_is_still_sent_after_the_end() -> None:
     report = MadeUp(Plan(LoadSettings(duration=1.0, rate=100, timeout=5)), [30 * MS]).run()
     assert (report.sent, report.replies, report.error_count) == (100, 100, 0)
@@ -157,10 +171,22 @@ def test_pauses_are_kept() -> None:
     assert report.ok
 
 
+def test_a_short_pause_is_as_short_as_it_is() -> None:
+    settings = LoadSettings(think=0.001, duration=1.0, connections=3)
+    report = MadeUp(Plan(settings), [1 * MS]).run()
+    assert report.sent == pytest.approx(3 * 500, abs=3)
+    assert report.lateness.maximum == 0
+
+
+def test_the_time_of_the_processor_is_that_of_the_measured_part() -> None:
+    made_up = MadeUp(Plan(LoadSettings(duration=1.0, warmup=2.0), lambda: made_up.now / 1e9), [MS])
+    assert made_up.run().cpu_seconds == pytest.approx(1.0, abs=0.1)
+
+
 def test_an_interrupted_load_waits_a_moment_for_its_replies() -> None:
     plan = Plan(LoadSettings(connections=4, duration=100.0))
     made_up = MadeUp(plan, [*[1 * MS] * 50, None])
-    plan.on_row = lambda row: plan.interrupt(made_up.now) if row.start > 7 else None
+    plan.record.on_row = lambda row: plan.interrupt(made_up.now) if row.start > 7 else None
     report = made_up.run()
     assert report.interrupted
     assert adds_up(report)
@@ -177,7 +203,7 @@ def test_what_is_under_way_at_an_early_end_is_not_missing() -> None:
     plan.interrupt(2_000_000_000)
     plan.advance(4_000_000_000)
     assert plan.over
-    report = Report.of(plan, "", cpu_seconds=0, began=0)
+    report = Report.of(plan, "", began=0)
     assert (report.cut, report.error_count) == (4, 0)
 
 
@@ -229,8 +255,8 @@ def test_a_long_load_keeps_few_rows() -> None:
     for _ in range(2000):
         now += 1_000_000_000
         plan.advance(now)
-    assert len(plan.timeline.rows) <= 241
-    rows = plan.timeline.rows
+    assert len(plan.record.timeline.rows) <= 241
+    rows = plan.record.timeline.rows
     assert rows[0].start == 0
     for row, following in pairwise(rows):
         assert row.start + row.seconds == pytest.approx(following.start)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from benchmarks import clients, generator, measures, report, watched
+from benchmarks import clients, generator, measures, report
 from benchmarks.servers import (
     HERE,
     OURS,
@@ -37,8 +37,6 @@ from benchmarks.servers import (
 
 QUICK = ["uvloop Protocol", "asyncio streams", "Go", "Trio tutorial", "--", "journal on"]
 """What the names of the servers contain that a quick run measures."""
-WATCHED = ["100×64 B", "1000×64 B"]
-"""The loads under which it is measured what watching costs."""
 PLOTTED = ["10×32 B", "100×64 B", "pipelined 10×64 B×100", "bulk 1×64 KiB×4"]
 
 COLUMNS = {
@@ -205,32 +203,13 @@ def suites(loads: Sequence[str]) -> Iterator[Suite]:
         if name in PLOTTED:
             yield talking("ways", f"ways to serve, {name}", measures.LOADS[name], ways)
 
-    for name in WATCHED:
-        load = measures.LOADS[name]
-        yield Suite(
-            "watched",
-            f"watched, {name}",
-            watched.watched,
-            lambda server, seconds, load=load: watched.messages(server, load, seconds),  # type: ignore[misc]
-            ("cpu_us_per_message", "messages_per_second", "p50", "p99", "max"),
-            descriptors=load.connections + 100,
-        )
-    yield Suite(
-        "watched",
-        f"a scrape of the metrics, {watched.CLIENTS} clients",
-        lambda: watched.watched()[2:3],
-        lambda server, _: watched.scrapes(server),
-        ("cpu_ms_per_scrape", "percent_of_a_core"),
-        descriptors=watched.CLIENTS + 100,
-    )
-
 
 def only_ours() -> list[Server]:
     """Where nobody else is measured."""
     return peers()[:1]
 
 
-KINDS = ["messages", "connections", "alone", "newcomers", "memory", "tls", "ways", "watched"]
+KINDS = ["messages", "connections", "alone", "newcomers", "memory", "tls", "ways"]
 
 
 def main() -> None:

@@ -11,8 +11,6 @@ import socket
 import ssl
 import subprocess
 import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,24 +62,11 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
-def messages(
-    server: Server,
-    load: Load,
-    seconds: float,
-    around: Callable[[Server, Running], AbstractContextManager[None]] = lambda *_: nullcontext(),
-) -> dict[str, float]:
-    """Messages a second, CPU µs a message of the server, and latency in µs.
-
-    Args:
-      server: a candidate.
-      load: what is said to it.
-      seconds: for how long.
-      around: what goes on meanwhile.
-    """
+def messages(server: Server, load: Load, seconds: float) -> dict[str, float]:
+    """Messages a second, CPU µs a message of the server, and latency in µs."""
     program = compiled("load", server)
     with (
         Running(server, SERVER_PROCESSOR) as running,
-        around(server, running),
         tempfile.TemporaryDirectory() as folder,
     ):
         request, reply, first = (Path(folder, name) for name in ("request", "reply", "first"))

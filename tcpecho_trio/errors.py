@@ -9,6 +9,8 @@
     ├── CannotListen      the server could not open its port: choose another one
     ├── CannotLog         the access log's file cannot be opened: check its folder
     ├── AdminError        no administrator's endpoint: look at its address, its token, its extra
+    ├── ClusterError      the extra is missing, a file or Redis is of no use: look at its line
+    │   └── NoSuchServer  the cluster has none of that name: look at its status
     ├── CannotConnect     nobody answers there: start the server, check host and port
     │   └── ServerFull    the server answers, and has no room for us: try again later
     ├── ConnectionLost    the conversation broke: connect again
@@ -155,6 +157,18 @@ class AdminError(TcpEchoError):
     def because(cls, error: OSError | UnicodeError, address: str) -> AdminError:
         """Translate what bind(2), listen(2), getaddrinfo(3) or the IDNA encoding said."""
         return cls("cannot_administer", address=address, reason=error)
+
+
+class ClusterError(TcpEchoError):
+    """A cluster's Redis cannot be reached, or is not to be used as asked for."""
+
+    exit_code = 3
+
+
+class NoSuchServer(ClusterError):
+    """No server, or more than one, has the name that was said."""
+
+    exit_code = 1
 
 
 class CannotConnect(TcpEchoError):

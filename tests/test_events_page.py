@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from tcpecho_trio.cluster import events as cluster_events_module
+from tcpecho_trio.cluster.resp import Trouble
 from tcpecho_trio.proxy_protocol import Command, Header, Tlv, TlvType, Transport
 from tcpecho_trio.server import events as events_module
 from tcpecho_trio.server import journal as journal_module
@@ -121,8 +122,9 @@ def test_nothing_is_listed_that_there_is_not() -> None:
 
 def test_the_codes_are_those_of_the_code() -> None:
     codes = {row[0]: set(named(row[1])) for row in table("Codes")}
-    closed, refused, draining = codes.values()
+    closed, refused, draining, lost = codes.values()
     before = {"full", "address_limit", "proxy_header", "tls_handshake"}
     assert closed == {reason.value for reason in CloseReason} - before
     assert refused == {"full", "address_limit"}
     assert draining == {reason.value for reason in DrainReason}
+    assert lost == {trouble.value for trouble in Trouble}

@@ -9,6 +9,7 @@ import click
 
 from tcpecho_trio import __version__
 from tcpecho_trio.cli.client_command import add_client_command
+from tcpecho_trio.cli.cluster_command import add_cluster_command
 from tcpecho_trio.cli.load_command import add_load_command
 from tcpecho_trio.cli.option_types import Folder, OneOf
 from tcpecho_trio.cli.running import run
@@ -41,6 +42,7 @@ def build_cli(texts: Texts) -> click.Group:
     add_serve_command(cli, texts, lang)
     add_client_command(cli, texts, lang)
     add_load_command(cli, texts, lang)
+    add_cluster_command(cli, texts, lang)
 
     @cli.command("lab-certs", help=texts.cli_about_lab_certs)
     @click.argument("folder", metavar="DIR", type=Folder())

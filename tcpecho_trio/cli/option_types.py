@@ -152,7 +152,7 @@ class Folder(Told, click.Path):
         super().__init__(file_okay=False)
 
 
-class _Parsed(Told, abc.ABC):
+class Parsed(Told, abc.ABC):
     """A value that has a parser of its own, which refuses with a ValueError."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -167,7 +167,7 @@ class _Parsed(Told, abc.ABC):
         """What it stands for; a ValueError if it stands for nothing."""
 
 
-class Host(_Parsed):
+class Host(Parsed):
     """A name or an address; whether it is one, only a resolver can say."""
 
     name = "text"
@@ -180,7 +180,7 @@ class Host(_Parsed):
         return value
 
 
-class ServerName(_Parsed):
+class ServerName(Parsed):
     """A name to ask a TLS server for: one that can be written in DNS (RFC 5890)."""
 
     name = "name"
@@ -193,7 +193,7 @@ class ServerName(_Parsed):
         return value
 
 
-class EndpointUrl(_Parsed):
+class EndpointUrl(Parsed):
     """Where to listen: ``tcp://``, ``tls://`` or ``unix://``."""
 
     name = "url"
@@ -206,7 +206,7 @@ class EndpointUrl(_Parsed):
         return Endpoint.parse(value)
 
 
-class AdminUrl(_Parsed):
+class AdminUrl(Parsed):
     """Where the administrator's endpoint is: ``http://``, ``https://`` or ``unix://``."""
 
     name = "url"
@@ -219,7 +219,7 @@ class AdminUrl(_Parsed):
         return AdminEndpoint.parse(value)
 
 
-class SocketPath(_Parsed):
+class SocketPath(Parsed):
     """A Unix socket's path, to listen at."""
 
     name = "path"
@@ -232,7 +232,7 @@ class SocketPath(_Parsed):
         return Endpoint(Scheme.UNIX, path=value)
 
 
-class Octal(_Parsed):
+class Octal(Parsed):
     """Permissions as chmod(1) writes them."""
 
     name = "octal"
@@ -245,7 +245,7 @@ class Octal(_Parsed):
         return int(value, 8)
 
 
-class Network(_Parsed):
+class Network(Parsed):
     """A network as address and prefix length (RFC 4632 §3.1), or one address."""
 
     name = "cidr"
@@ -258,7 +258,7 @@ class Network(_Parsed):
         return ip_network(value)
 
 
-class FaultSpec(_Parsed):
+class FaultSpec(Parsed):
     """A fault on purpose: ``KIND[:AMOUNT][@SHARE]``."""
 
     name = "fault"
@@ -271,7 +271,7 @@ class FaultSpec(_Parsed):
         return Fault.parse(value)
 
 
-class Message(_Parsed):
+class Message(Parsed):
     """One message; in an environment variable, one a line."""
 
     name = "text"

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tcpecho_trio.cli.cluster_options import MemberName, cluster_options, take_cluster_options
 from tcpecho_trio.cli.option_types import (
     AdminUrl,
     EndpointUrl,
@@ -113,6 +114,8 @@ def add_serve_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any]
     @click.option("--admin", type=AdminUrl(), metavar="URL", help=texts.cli_admin)
     @click.option("--admin-token-file", type=File(), help=texts.cli_admin_token_file)
     @click.option("--processes", type=Processes(), metavar="N", help=texts.processes.cli_processes)
+    @cluster_options(texts, "TCPECHO_SERVE")
+    @click.option("--cluster-name", type=MemberName(), help=texts.cluster.name)
     @click.option("--no-console", is_flag=True, help=texts.cli_no_console)
     @click.option("--portable", is_flag=True, help=texts.cli_portable)
     @click.pass_context
@@ -177,8 +180,11 @@ def add_serve_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any]
             raise click.UsageError(texts.cli_admin_needs_token)
         if admin is not None and admin.tls and tls_files is None:
             raise click.UsageError(texts.cli_admin_needs_tls)
+        cluster = take_cluster_options(texts, rest)
         if processes is not None:
             check_processes(texts)
+            if cluster is not None:
+                raise click.UsageError(texts.processes.cli_no_cluster)
         endpoints = [*listen, *unix]
         if any(endpoint.scheme is Scheme.UNIX for endpoint in endpoints) or (admin and admin.path):
             check_unix_sockets(texts)
@@ -230,6 +236,7 @@ def add_serve_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any]
                 access_log=access_log or None,
                 access_log_probes=access_log_probes,
                 admin_options=admin_options,
+                cluster_options=cluster,
                 console=not no_console,
             )
         )

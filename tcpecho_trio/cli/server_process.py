@@ -17,8 +17,11 @@ import trio
 from tcpecho_trio.admin.state import ServerState
 from tcpecho_trio.cli.access_log_file import AccessLogFile
 from tcpecho_trio.cli.administration import AdminOptions, make_admin, make_local
+from tcpecho_trio.cli.clustering import Clustering, ClusterOptions
+from tcpecho_trio.cli.restarting import Restart, take_signals
 from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
 from tcpecho_trio.cli.surroundings import accept_failures, log_writer, signals, unraisable
+from tcpecho_trio.cluster.single_server import SingleServer
 from tcpecho_trio.errors import CannotListen, CannotRead, TcpEchoError
 from tcpecho_trio.nurseries import open_nursery
 from tcpecho_trio.server import DrainReason, Events, Journal, Lifecycle, Registry, Settings, serve
@@ -80,6 +83,7 @@ async def run_server(
     access_log: str | None,
     access_log_probes: bool,
     admin_options: AdminOptions | None,
+    cluster_options: ClusterOptions | None = None,
     console: bool,
 ) -> None:
     """Run a server with its journal, its signals and its console around it.
@@ -94,11 +98,13 @@ async def run_server(
       access_log: the file of the access log, or ``-`` for standard output; None for no log.
       access_log_probes: it has lines for probes, too.
       admin_options: the administrator's endpoint; None for none.
+      cluster_options: the cluster that it is a member of; None for none.
       console: words are read from standard input.
 
     Raises:
       CannotLog: the access log's file cannot be opened.
       AdminError: the administrator's endpoint lacks something.
+      ClusterError: the cluster lacks something.
       CannotListen: an endpoint could not be opened, or was not when it was handed to us.
       CannotRead: the certificate cannot be used.
     """
@@ -113,6 +119,11 @@ async def run_server(
         raise CannotListen.on_inherited(error) from error
     notifier = Notifier(os.environ)
     events = Events()
+    clustering = restart = None
+    if cluster_options is not None:
+        server = SingleServer(lifecycle, registry, events)
+        clustering = Clustering(cluster_options, server, registry, lifecycle, events)
+        restart = Restart(listeners)
 
     def renderer(put: Put) -> Renderer:
         return json_renderer(put, settings.name) if as_json else console_renderer(put, texts)
@@ -153,7 +164,10 @@ async def run_server(
 
     async def tell_manager() -> None:
         await lifecycle.wait_end_near()
-        notifier.stopping()
+        if lifecycle.reason is DrainReason.RESTART:
+            notifier.restarting()
+        else:
+            notifier.stopping()
 
     async def obey_console() -> None:
         # With a JSON journal, answers to a person would be in the way of its reader.
@@ -175,6 +189,7 @@ async def run_server(
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     with contextlib.ExitStack() as stack:
         arriving = stack.enter_context(signals(*STOPPING))
+        take_signals()
         stack.enter_context(accept_failures(events))
         stack.enter_context(unraisable(events))
         async with open_nursery(TcpEchoError) as surroundings:
@@ -201,6 +216,7 @@ async def run_server(
                         settings,
                         lifecycle=lifecycle,
                         registry=registry,
+                        roster=clustering.roster if clustering is not None else None,
                         events=events,
                         tls=tls,
                         listeners=listeners,
@@ -212,6 +228,8 @@ async def run_server(
                     events.publish(AdminListening(admin_name))
                     if admin_options.in_clear:
                         errors.put(texts.admin_in_clear.format(listener=admin_name))
+                if clustering is not None:
+                    surroundings.start_soon(clustering.run)
                 notifier.ready()
                 surroundings.start_soon(notifier.run)
                 surroundings.start_soon(tell_manager)
@@ -223,8 +241,14 @@ async def run_server(
                     async with trio.open_nursery() as flushing:
                         if admin is not None:
                             flushing.start_soon(admin.finish)
+                        if clustering is not None:
+                            flushing.start_soon(clustering.finish)
                         if log_file is not None:
                             flushing.start_soon(log_file.flush)
                         flushing.start_soon(output.flush)
                         flushing.start_soon(errors.flush)
+            if restart is not None:
+                await restart.execute(
+                    lambda: lifecycle.reason is DrainReason.RESTART and not lifecycle.signalled
+                )
             surroundings.cancel_scope.cancel()

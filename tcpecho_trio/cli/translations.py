@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -118,6 +119,10 @@ def _given_as(error: click.BadParameter) -> str:
         return ""
     source = ctx.get_parameter_source(param.name or "")
     if source is click.core.ParameterSource.ENVIRONMENT:
+        own = param.envvar or ()
+        for variable in (own,) if isinstance(own, str) else own:
+            if os.environ.get(variable):
+                return variable
         return f"{ctx.auto_envvar_prefix}_{(param.name or '').upper()}"
     if isinstance(param, click.Argument):
         return param.make_metavar(ctx)

@@ -27,6 +27,10 @@ class DrainReason(enum.Enum):
     """A client sent the word that shuts the server down."""
     ADMIN = "admin"
     """Somebody at the administrator's endpoint."""
+    CLUSTER = "cluster"
+    """Somebody who may command all servers of the cluster."""
+    RESTART = "restart"
+    """The same, so that a new one takes our place."""
     PROGRAM = "program"
     """The program that runs the server."""
 
@@ -246,6 +250,39 @@ class AccessLogLost(Event):
 
     name: ClassVar[str] = "access_log_lost"
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterJoined(Event):
+    """We are a member of the cluster (again), under this name, with so many others."""
+
+    name: ClassVar[str] = "cluster_joined"
+    cluster: str
+    member: str
+    others: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterLost(Event):
+    """The cluster's Redis is of no use; what is known of the others grows old.
+
+    `trouble` is ``unreachable``, ``timeout`` or ``refused``; `error` has the words for it.
+    """
+
+    name: ClassVar[str] = "cluster_lost"
+    cluster: str
+    trouble: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterNameTaken(Event):
+    """Another server of the cluster has the name that we have; it can be reached there."""
+
+    name: ClassVar[str] = "cluster_name_taken"
+    member: str
+    instance: str
+    addresses: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,12 +109,25 @@ class Lifecycle:
             self.drain(reason)
         elif self._signalled:
             self.abort()
-        elif self.shutdown_delay and self.phase is Phase.RUNNING:
-            self.phase, self.reason = Phase.DELAYING, reason
-            self._end_near.set()
+        elif self.phase is Phase.RUNNING:
+            self.shut_down(reason)
         else:
             self.drain(reason)
         self._signalled = True
+
+    def shut_down(self, reason: DrainReason) -> None:
+        """Begin to end as the first signal would: with the delay, if there is one. Once."""
+        if self.phase is Phase.RUNNING:
+            if self.shutdown_delay:
+                self.phase, self.reason = Phase.DELAYING, reason
+                self._end_near.set()
+            else:
+                self.drain(reason)
+
+    @property
+    def signalled(self) -> bool:
+        """Whether a signal has asked for the end, too."""
+        return self._signalled
 
     def stop(self) -> None:
         """Nothing is left. Said by the one who ran the server."""

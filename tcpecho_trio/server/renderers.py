@@ -34,6 +34,8 @@ def console_renderer(put: Put, texts: Texts) -> Renderer:
                 said["fault"] = getattr(texts, f"proxy_{fields['fault']}")
             case "faults_changed":
                 said["faults"] = fields["faults"] or texts.no_faults
+            case "cluster_lost" if fields["trouble"] == "timeout":
+                said["error"] = texts.cluster_timeout
             case "draining" | "shutdown_delayed":
                 said["reason"] = _drain_reason(fields, texts)
             case "worker_died":

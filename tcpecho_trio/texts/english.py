@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tcpecho_trio.texts.cluster_english import ENGLISH_CLUSTER
 from tcpecho_trio.texts.lines import Texts
 from tcpecho_trio.texts.load_english import ENGLISH_LOAD
 from tcpecho_trio.texts.process_english import ENGLISH_PROCESSES
@@ -9,6 +10,15 @@ from tcpecho_trio.texts.process_english import ENGLISH_PROCESSES
 ENGLISH = Texts(
     listening="TCP server listening on {listener} and waiting for connections...",
     admin_listening="Administration at {listener}",
+    cluster_joined="Member of the cluster {cluster} as {member}; other servers: {others}",
+    cluster_lost=(
+        "No contact with the cluster {cluster}: {error}. Clients notice nothing; trying again"
+    ),
+    cluster_timeout="no answer in time",
+    cluster_name_taken=(
+        "Another server of the cluster is called {member} too ({addresses}): give each its own"
+        " --cluster-name"
+    ),
     connected="[{client}] Client connected",
     received="[{client}] Message received: {text}",
     replied="[{client}] Reply sent: {text}",
@@ -88,6 +98,8 @@ ENGLISH = Texts(
     drain_remote="asked for by {client}",
     drain_program="asked for by the program",
     drain_admin="asked for by whoever runs the server",
+    drain_cluster="asked for by whoever runs the cluster",
+    drain_restart="a new one takes its place",
     console_hint="Type “cerrarservidor” to finish, “ayuda” for more.",
     console_nobody="No clients connected.",
     console_listing="Clients connected: {count}",
@@ -332,4 +344,5 @@ ENGLISH = Texts(
     expects_message="one line for each -m",
     load=ENGLISH_LOAD,
     processes=ENGLISH_PROCESSES,
+    cluster=ENGLISH_CLUSTER,
 )

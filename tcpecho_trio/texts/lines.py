@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tcpecho_trio.texts.cluster_lines import ClusterTexts
 from tcpecho_trio.texts.load_lines import LoadTexts
 from tcpecho_trio.texts.process_lines import ProcessTexts
 
@@ -21,6 +22,10 @@ class Texts:
     # The server's journal, one field per event.
     listening: str
     admin_listening: str
+    cluster_joined: str
+    cluster_lost: str
+    cluster_timeout: str
+    cluster_name_taken: str
     connected: str
     received: str
     replied: str
@@ -103,6 +108,8 @@ class Texts:
     drain_remote: str
     drain_program: str
     drain_admin: str
+    drain_cluster: str
+    drain_restart: str
 
     # The server's console.
     console_hint: str
@@ -294,6 +301,7 @@ class Texts:
     expects_message: str
 
     load: LoadTexts
+    cluster: ClusterTexts
     processes: ProcessTexts
 
     def event(self, name: str) -> str:

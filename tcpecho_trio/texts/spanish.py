@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tcpecho_trio.texts.cluster_spanish import SPANISH_CLUSTER
 from tcpecho_trio.texts.lines import Texts
 from tcpecho_trio.texts.load_spanish import SPANISH_LOAD
 from tcpecho_trio.texts.process_spanish import SPANISH_PROCESSES
@@ -10,6 +11,15 @@ from tcpecho_trio.texts.spanish_system_errors import SYSTEM_ERRORS, TLS_ERRORS
 SPANISH = Texts(
     listening="Servidor TCP activo en {listener} y esperando conexiones...",
     admin_listening="Administración en {listener}",
+    cluster_joined="Miembro del clúster {cluster} como {member}; otros servidores: {others}",
+    cluster_lost=(
+        "Sin contacto con el clúster {cluster}: {error}. Los clientes no notan nada; se reintenta"
+    ),
+    cluster_timeout="no responde a tiempo",
+    cluster_name_taken=(
+        "Otro servidor del clúster también se llama {member} ({addresses}): dé a cada uno su"
+        " --cluster-name"
+    ),
     connected="[{client}] Cliente conectado",
     received="[{client}] Mensaje recibido: {text}",
     replied="[{client}] Respuesta enviada: {text}",
@@ -92,6 +102,8 @@ SPANISH = Texts(
     drain_remote="pedido por {client}",
     drain_program="pedido por el programa",
     drain_admin="pedido por quien administra el servidor",
+    drain_cluster="pedido por quien administra el clúster",
+    drain_restart="lo reemplaza uno nuevo",
     console_hint="Escribe «cerrarservidor» para terminar, «ayuda» para ver más.",
     console_nobody="No hay clientes conectados.",
     console_listing="Clientes conectados: {count}",
@@ -356,4 +368,5 @@ SPANISH = Texts(
     expects_message="una sola línea por cada -m",
     load=SPANISH_LOAD,
     processes=SPANISH_PROCESSES,
+    cluster=SPANISH_CLUSTER,
 )

@@ -114,8 +114,11 @@ WRONG = [
     ),
     (
         "servir",
-        "no existe la orden servir; las que hay: serve, client, load, lab-certs, demo.",
-        "there is no command servir; those that there are: serve, client, load, lab-certs, demo.",
+        "no existe la orden servir; las que hay: serve, client, load, cluster, lab-certs, demo.",
+        (
+            "there is no command servir; those that there are:"
+            " serve, client, load, cluster, lab-certs, demo."
+        ),
     ),
     (
         "client --sni a..b",
@@ -248,6 +251,7 @@ def test_without_options_it_is_the_exercises_server(served: Served) -> None:
         "access_log": None,
         "access_log_probes": False,
         "admin_options": None,
+        "cluster_options": None,
         "console": True,
     }
 

@@ -42,6 +42,7 @@ from tcpecho_trio.server.traffic import (
     PlainStream,
     Taskless,
     broken,
+    count_plain,
     move_bare,
     move_tls,
     socket_of,
@@ -49,15 +50,14 @@ from tcpecho_trio.server.traffic import (
 )
 from tcpecho_trio.tls.stream import TlsStream
 
-BATCH = 256
-"""Clients served at most between two looks at the clock. So many short messages take as long as a
-slice. Where they send so much that a slice is overrun by a second one, fewer are served."""
+BATCH = 64
+"""Clients served between two looks at the clock; it bounds how far a slice can be overrun."""
 
-SLICE = 0.002
+SLICE = 0.0005
 """Seconds that the pump works before the other tasks get their turn even if clients are still
-ready. A pass through Trio's loop costs some 25 µs, so this makes it about one per cent; nobody
-else, a new connection for one, waits much longer than this."""
-
+ready. A pass through Trio's loop costs some 15 µs. A newcomer waits hardly longer than this: with
+2 ms the middle one of many had its first reply 6.9 ms after it connected beside 500 clients that
+never pause, and has it after 1.9 ms now."""
 
 NO_MEMORY_PAUSE = 0.05
 """Seconds that the pump rests when no memory is left."""
@@ -233,7 +233,7 @@ class Pump:
         call that it saves takes 60 ns of some 7 µs.
         """
         carried, events = self._carried, self._events
-        telling = events.messages
+        telling, begun = events.messages, 0
         for fd, _ in ready:
             receive_plain, stats, client, tls, _ = carried[fd]
             try:
@@ -255,43 +255,47 @@ class Pump:
                         if taken is not None:
                             self._hand_off(fd, taken)
                         continue
-                    reply = taken
-                    held = client.protocol.holds
+                    reply, uncounted = taken, None
                 else:
-                    held = False
                     size = len(data)
-                    stats.bytes_in += size
-                    if telling or stats.messages_in is not None:
-                        messages = data.count(b"\n") if size < SHORT else count_lines(data)
-                        if stats.messages_in is not None:
-                            stats.messages_in += messages
-                            if stats.read_sizes is not None:
-                                stats.read_sizes.add(size)
-                        if telling:
-                            client.watched = events.received(client.info, data, messages)
-                            telling = events.messages  # it may have heard enough
-                        else:
-                            client.watched = False
-                            events.begun += messages
                     # A read that is filled is a longer one the next time. One that is reported is
                     # as long as it would have been.
                     stats.short = size < SHORT_READ and stats.read_sizes is None
+                    if telling:
+                        count_plain(data, client, events)
+                        telling, uncounted = events.messages, None  # it may have heard enough
+                    else:
+                        stats.bytes_in += size
+                        client.watched, uncounted = False, data
                 try:
                     sent = write(fd, reply)
                 except BlockingIOError:
                     sent = 0
                 if sent != len(reply):
+                    if uncounted is not None and stats.messages_in is not None:
+                        stats.bytes_in -= size
+                        count_plain(uncounted, client, events)
                     self._hand_off(fd, Handoff((reply,), sent))
                     continue
                 stats.bytes_out += sent
-                if client.watched:
-                    events.replied(client.info, reply, stats.answered(held))
+                if uncounted is None:
+                    answered = stats.answered(client.protocol.holds)
+                    if client.watched:
+                        events.replied(client.info, reply, answered)
                 elif stats.messages_in is not None:
-                    stats.messages_out = stats.messages_in - held
+                    # Behind the reply, whose memory it takes: for all three at a time the heap
+                    # would grow and shrink with each long chunk.
+                    del reply
+                    messages = data.count(b"\n") if size < SHORT else count_lines(data)
+                    stats.messages_in += messages
+                    begun += messages
+                    if stats.read_sizes is not None:
+                        stats.read_sizes.add(size)
             except OSError as error:
                 self._fail(fd, broken(error))
             except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
                 self._fail(fd, error)
+        events.begun += begun
 
     def _drop(self, fd: int) -> trio.lowlevel.Task | Taskless:
         """Carry a client no longer; return who is to be told."""

@@ -32,10 +32,15 @@ def console_renderer(put: Put, texts: Texts) -> Renderer:
                 said["reason"] = getattr(texts, f"closed_{fields['reason']}")
             case "proxy_refused":
                 said["fault"] = getattr(texts, f"proxy_{fields['fault']}")
+            case "faults_changed":
+                said["faults"] = fields["faults"] or texts.no_faults
             case "cluster_lost" if fields["trouble"] == "timeout":
                 said["error"] = texts.cluster_timeout
             case "draining" | "shutdown_delayed":
                 said["reason"] = _drain_reason(fields, texts)
+            case "worker_died":
+                code = texts.processes.exit_code.format(code=fields.get("code"))
+                said["cause"] = fields.get("signal", code)
             case "stopped":
                 said["served"] = texts.counted("clients_served", fields["served"])
                 said["aborted"] = texts.counted("clients_aborted", fields["aborted"])
@@ -48,7 +53,7 @@ def console_renderer(put: Put, texts: Texts) -> Renderer:
             said["count"] = texts.number(fields["count"])
         if name == "refused" and fields["reason"] == "address_limit":
             name = "refused_address"
-        put(getattr(texts, name).format(**said))
+        put(texts.event(name).format(**said))
 
     return render
 

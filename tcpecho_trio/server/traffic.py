@@ -141,7 +141,7 @@ def move_bare(fd: int, client: Client, events: Events, now: float) -> Handoff | 
     client.stats.active = now
     reply = client.protocol.receive_plain(data)
     if reply is not None:
-        _count_plain(data, client, events)
+        count_plain(data, client, events)
     elif not isinstance(taken := take(data, client, events), bytes):
         return taken
     else:
@@ -210,7 +210,7 @@ def move_tls(
         elif stats.messages_in is None and not events.messages:
             stats.bytes_in += len(text)
         else:
-            _count_plain(text, client, events)
+            count_plain(text, client, events)
         if reply is not None:
             written = ssl_object.write(reply)
             if written < len(reply):  # it takes several records
@@ -278,7 +278,7 @@ def take(data: bytes, client: Client, events: Events) -> bytes | Handoff | None:
     return Handoff(outputs) if outputs else None
 
 
-def _count_plain(data: bytes, client: Client, events: Events) -> None:
+def count_plain(data: bytes, client: Client, events: Events) -> None:
     """Count a chunk of whole lines, and tell of it."""
     stats = client.stats
     if stats.messages_in is None and not events.messages:

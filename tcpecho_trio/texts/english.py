@@ -5,6 +5,7 @@ from __future__ import annotations
 from tcpecho_trio.texts.cluster_english import ENGLISH_CLUSTER
 from tcpecho_trio.texts.lines import Texts
 from tcpecho_trio.texts.load_english import ENGLISH_LOAD
+from tcpecho_trio.texts.process_english import ENGLISH_PROCESSES
 
 ENGLISH = Texts(
     listening="TCP server listening on {listener} and waiting for connections...",
@@ -39,6 +40,8 @@ ENGLISH = Texts(
     access_log_kept="Access log: the old file stays ({error})",
     access_log_lost=("Access log: {count} line lost", "Access log: {count} lines lost"),
     faulty="[{client}] This connection will suffer: {faults}",
+    faults_changed="Faults on purpose from now on: {faults}",
+    no_faults="none",
     accept_failed="Cannot accept connections for now (attempts: {count}): {error}",
     shutdown_delayed="Shutdown asked for ({reason}): clients are let in for {seconds:g} s more...",
     draining="Closing the server ({reason}): clients connected: {clients}...",
@@ -340,5 +343,6 @@ ENGLISH = Texts(
     expects_fault="KIND[:AMOUNT][@SHARE]: delay:200ms@0.1, drip:100, stall, close:10, reset:10",
     expects_message="one line for each -m",
     load=ENGLISH_LOAD,
+    processes=ENGLISH_PROCESSES,
     cluster=ENGLISH_CLUSTER,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tcpecho_trio.texts.cluster_spanish import SPANISH_CLUSTER
 from tcpecho_trio.texts.lines import Texts
 from tcpecho_trio.texts.load_spanish import SPANISH_LOAD
+from tcpecho_trio.texts.process_spanish import SPANISH_PROCESSES
 from tcpecho_trio.texts.spanish_system_errors import SYSTEM_ERRORS, TLS_ERRORS
 
 SPANISH = Texts(
@@ -43,6 +44,8 @@ SPANISH = Texts(
         "Registro de accesos: {count} líneas perdidas",
     ),
     faulty="[{client}] Esta conexión sufrirá: {faults}",
+    faults_changed="Fallos a propósito desde ahora: {faults}",
+    no_faults="ninguno",
     accept_failed="No se pueden aceptar conexiones por ahora (intentos: {count}): {error}",
     shutdown_delayed="Cierre pedido ({reason}): se aceptan clientes {seconds:g} s más...",
     draining="Cerrando el servidor ({reason}): clientes conectados: {clients}...",
@@ -364,5 +367,6 @@ SPANISH = Texts(
     expects_fault="CLASE[:CANTIDAD][@PARTE]: delay:200ms@0.1, drip:100, stall, close:10, reset:10",
     expects_message="una sola línea por cada -m",
     load=SPANISH_LOAD,
+    processes=SPANISH_PROCESSES,
     cluster=SPANISH_CLUSTER,
 )

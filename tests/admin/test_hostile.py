@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tcpecho_trio.admin import service
+from tcpecho_trio.admin.http import WRITE_TIME
 from tests.support.processes import AT_ONCE, PATIENCE, OldClient
 from tests.support.victim import Victim, processor_time
 from tests.support.web import Conversation, Web, ask, events
@@ -210,3 +212,15 @@ def test_events_are_told_while_messages_flood() -> None:
                 received += len(client.socket.recv(1 << 16))
         names = {name for name, _ in (next(stream) for _ in range(60))}
         assert {"connected", "received", "replied"} <= names
+
+
+async def test_whoever_vanishes_while_we_send_is_gone_as_soon_as_whoever_does_not_read() -> None:
+    """Their acknowledgements are missed for as long as a reader may take (tcp(7))."""
+    (listener,) = await service._open(["127.0.0.1"], 0)
+    async with listener:
+        port = listener.socket.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            async with await listener.accept() as stream:
+                timeout = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+                assert timeout == WRITE_TIME * 1000
+                assert stream.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1

@@ -103,11 +103,15 @@ def _calls(word: str) -> set[str]:
     return {name for inner in words for name in _calls(inner)}
 
 
-def test_the_server_makes_no_system_call_that_the_service_forbids(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["one", "several"])
+def test_the_server_makes_no_system_call_that_the_service_forbids(
+    tmp_path: Path, processes: tuple[str, ...]
+) -> None:
     strace = tool("strace")
     allowed = allowed_calls()
     trace = tmp_path / "trace"
     options = (
+        *processes,
         *("--no-console", "--access-log", str(tmp_path / "access.log")),
         *("--admin", f"unix://{tmp_path / 'admin.sock'}"),
     )

@@ -22,6 +22,7 @@ ORDINARY = {
     *("listening", "admin_listening", "connected", "received", "replied", "leaving", "closed"),
     *("probe", "tls_reloaded", "access_log_reopened", "faulty", "shutdown_delayed", "draining"),
     *("cutting", "stopped", "clients_served", "clients_aborted", "more_messages", "thousands"),
+    *("faults_changed", "no_faults"),
     *("worker_ready", "worker_ended", "worker_said", "worker_replaced", "workers_replaced"),
     *("more_connections", "omitted_messages", "omitted_connections"),
     *(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
+from tcpecho_trio.cli.administration import AdminOptions
 from tcpecho_trio.cluster.config import CHANNEL
 from tcpecho_trio.cluster.worker import Logging
 from tcpecho_trio.server import Settings
@@ -29,6 +30,7 @@ class ProcessOptions:
       access_log: the file of the access log, or ``-`` for standard output; None for no log.
       room: connections that one process has descriptors for.
       console: words are read from standard input.
+      admin: the administrator's endpoint; None for none.
     """
 
     processes: int
@@ -37,6 +39,7 @@ class ProcessOptions:
     access_log: str | None
     console: bool
     room: int
+    admin: AdminOptions | None = None
 
 
 async def run_processes(
@@ -62,7 +65,8 @@ async def run_processes(
         from tcpecho_trio.cli.worker_process import run_worker_process
 
         most = min(settings.max_connections, options.room)
-        await run_worker_process(replace(settings, max_connections=most), tls_files, logging)
+        own = replace(settings, max_connections=most)
+        await run_worker_process(own, tls_files, logging, administered=options.admin is not None)
     else:
         from tcpecho_trio.cli.supervisor_process import run_supervisor
 

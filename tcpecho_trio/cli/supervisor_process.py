@@ -17,6 +17,7 @@ from pathlib import Path
 import trio
 
 from tcpecho_trio.cli.access_log_file import AccessLogFile
+from tcpecho_trio.cli.administration import make_admin, supervised_server
 from tcpecho_trio.cli.processes import ProcessOptions
 from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
 from tcpecho_trio.cli.surroundings import log_writer, signals
@@ -25,6 +26,7 @@ from tcpecho_trio.errors import CannotListen, CannotRead, CannotStart, TcpEchoEr
 from tcpecho_trio.nurseries import open_nursery
 from tcpecho_trio.server import DrainReason, Events, Journal, Lifecycle, Settings
 from tcpecho_trio.server.console import Console, Listed
+from tcpecho_trio.server.events import AdminListening
 from tcpecho_trio.server.renderers import Put, Renderer, console_renderer, json_renderer
 from tcpecho_trio.server.tls import Tls, TlsFiles
 from tcpecho_trio.stdio.input import Input
@@ -93,6 +95,15 @@ async def run_supervisor(
     except OSError as error:
         raise CannotStart("cannot_start", reason=error) from error
 
+    tls = None
+    admin = None
+    if options.admin is not None:
+        server = supervised_server(
+            supervisor, lambda: sum(log.dropped for log in (output, errors, log_file) if log)
+        )
+        tls = Tls(tls_files) if tls_files is not None else None
+        admin = make_admin(options.admin, server.backend, tls, settings.unix_mode)
+
     async def obey_signals(arriving: AsyncIterator[int]) -> None:
         async for number in arriving:
             lifecycle.signal(STOPPING[signal.Signals(number)])
@@ -100,6 +111,9 @@ async def run_supervisor(
     async def obey_reloads(arriving: AsyncIterator[int]) -> None:
         async for _ in arriving:
             notifier.reloading()
+            if tls is not None:
+                with contextlib.suppress(OSError):  # the workers say so
+                    tls.reload()
             await supervisor.replace_workers()
             notifier.ready()
 
@@ -145,8 +159,14 @@ async def run_supervisor(
             surroundings.start_soon(journal.run)
             surroundings.start_soon(obey_signals, arriving)
             try:
-                tls = tls_files is not None
-                await surroundings.start(partial(supervisor.run, inherited, tls=tls))
+                if admin is not None:
+                    admin_name = await surroundings.start(admin.run)
+                over_tls = tls_files is not None
+                await surroundings.start(partial(supervisor.run, inherited, tls=over_tls))
+                if admin is not None and options.admin is not None:
+                    events.publish(AdminListening(admin_name))
+                    if options.admin.in_clear:
+                        errors.put(texts.admin_in_clear.format(listener=admin_name))
                 notifier.ready()
                 surroundings.start_soon(notifier.run)
                 surroundings.start_soon(tell_manager)
@@ -157,6 +177,8 @@ async def run_supervisor(
             finally:
                 with trio.CancelScope(shield=True):  # each flush has its own deadline
                     async with trio.open_nursery() as flushing:
+                        if admin is not None:
+                            flushing.start_soon(admin.finish)
                         if log_file is not None:
                             flushing.start_soon(log_file.flush)
                         flushing.start_soon(output.flush)

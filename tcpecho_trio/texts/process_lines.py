@@ -27,6 +27,5 @@ class ProcessTexts:
     # The command line.
     cli_processes: str
     cli_no_processes: str
-    cli_no_admin: str
     cli_no_cluster: str
     expects_processes: str

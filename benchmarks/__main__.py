@@ -36,7 +36,7 @@ from benchmarks.servers import (
 )
 
 QUICK = ["uvloop Protocol", "asyncio streams", "Go, one processor", "Trio tutorial"]
-"""The peers that a quick run measures, besides all ways to serve but JSON."""
+"""The peers that a quick run measures, besides this server in all its ways."""
 PLOTTED = ["10×32 B", "100×64 B", "pipelined 10×64 B×100", "bulk 1×64 KiB×4"]
 
 COLUMNS = {
@@ -245,7 +245,7 @@ def chosen(server: Server, options: argparse.Namespace) -> bool:
     if options.server:
         return any(text in server.name for text in options.server)
     if options.quick:
-        return server.name in QUICK or ("--" in server.name and "JSON" not in server.name)
+        return server.name in QUICK or (server.full and "same work" not in server.name)
     return True
 
 

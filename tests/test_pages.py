@@ -135,7 +135,9 @@ def without_other_programs(text: str) -> str:
         return "\n".join(line for line in lines if "tcpecho_trio" in line)
 
     text = re.sub(r"^```.*?^```$", ours, text, flags=re.DOTALL | re.MULTILINE)
-    return re.sub(r"`(?:[\w/.]*nox|python -m benchmarks|pip|openssl|curl|systemd-analyze) [^`]*`", "", text)
+    return re.sub(
+        r"`(?:[\w/.]*nox|python -m benchmarks|pip|openssl|curl|systemd-analyze) [^`]*`", "", text
+    )
 
 
 def test_only_what_is_said_to_other_programs_is_left_out() -> None:

@@ -29,6 +29,7 @@ from benchmarks.servers import (
     Running,
     Server,
     available,
+    in_a_cluster,
     ours,
     peers,
     tls_peers,
@@ -199,6 +200,8 @@ def suites(loads: Sequence[str]) -> Iterator[Suite]:
         ("KiB",),
         rounds=1,
     )
+    cluster = measures.LOADS["1000×64 B"]
+    yield talking("cluster", "in a cluster, 1000×64 B", cluster, in_a_cluster)
     for name in loads:
         if name in PLOTTED:
             yield talking("ways", f"ways to serve, {name}", measures.LOADS[name], ways)
@@ -209,7 +212,7 @@ def only_ours() -> list[Server]:
     return peers()[:1]
 
 
-KINDS = ["messages", "connections", "alone", "newcomers", "memory", "tls", "ways"]
+KINDS = ["messages", "connections", "alone", "newcomers", "memory", "tls", "cluster", "ways"]
 
 
 def main() -> None:

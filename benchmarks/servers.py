@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
@@ -73,6 +74,35 @@ def peers() -> list[Server]:
         Server("C epoll", [str(BUILD / "epoll")]),
         Server("Go, one processor", [str(BUILD / "go")], {"GOMAXPROCS": "1"}, unicode=True),
     ]
+
+
+def in_a_cluster() -> list[Server]:
+    """This server alone, as a member of a cluster, and as one whose Redis is away."""
+    alone = Server(OURS, ours("--quiet"), full=True)
+    away = f"unix://{BUILD}/nobody"
+    members = [
+        Server(f"{OURS} --cluster, Redis away", ours("--quiet", "--cluster", away), full=True)
+    ]
+    if shutil.which("redis-server") is not None:
+        here = f"unix://{redis()}"
+        members.insert(
+            0, Server(f"{OURS} --cluster", ours("--quiet", "--cluster", here), full=True)
+        )
+    return [alone, *members]
+
+
+def redis() -> Path:
+    """The Unix socket of a Redis that runs until this process ends."""
+    folder = Path(tempfile.mkdtemp())
+    path = folder / "redis.sock"
+    command = ["redis-server", "--port", "0", "--unixsocket", str(path), "--save", ""]
+    process = subprocess.Popen([*command, "--dir", str(folder)], stdout=subprocess.DEVNULL)
+    atexit.register(shutil.rmtree, folder)
+    atexit.register(process.wait)
+    atexit.register(process.kill)
+    while not path.exists():
+        time.sleep(0.01)
+    return path
 
 
 def tls_peers() -> list[Server]:

@@ -137,8 +137,9 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def screenshot(session: nox.Session) -> None:
-    """The live page in a picture, docs/page.png, after five minutes of life; needs Chromium."""
+    """Pictures: docs/load.png, and the live page after five minutes of life; needs Chromium."""
     session.install("-e.", *dependencies("tests"))
+    session.run("python", "-m", "tests.load.screenshot")
     session.run("python", "-m", "tests.admin.page.screenshot", *session.posargs)
 
 
@@ -147,6 +148,19 @@ def bench(session: nox.Session) -> None:
     """This server and its peers side by side: tables, JSON and a plot in benchmarks/results."""
     session.install("-e.", *dependencies("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def deploy(session: nox.Session) -> None:
+    """What is in deploy/, by the real checkers; the image is built and run. Arguments: pytest's."""
+    session.install("-e.", *dependencies("tests"), *dependencies("deploy"))
+    session.run(
+        # The operator's models bring a plugin along, for clusters of their own.
+        *("python", "-bb", "-m", "pytest", "-p", "no:cloudcoil", "-q", "-rs", "--durations=3"),
+        *("tests/deploy", "tests/release"),
+        *session.posargs,
+        env={"TCPECHO_TRIO_IMAGE": "1"},
+    )
 
 
 @nox.session

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from benchmarks import clients, measures, report
+from benchmarks import clients, generator, goals, measures, report
 from benchmarks.servers import (
     HERE,
     OURS,
@@ -36,8 +36,8 @@ from benchmarks.servers import (
     ways,
 )
 
-QUICK = ["uvloop Protocol", "asyncio streams", "Go", "Trio tutorial", "--", "journal on"]
-"""What the names of the servers contain that a quick run measures."""
+QUICK = ["uvloop Protocol", "asyncio streams", "Go, one processor", "Trio tutorial"]
+"""The peers that a quick run measures, besides all ways to serve but JSON."""
 PLOTTED = ["10×32 B", "100×64 B", "pipelined 10×64 B×100", "bulk 1×64 KiB×4"]
 
 COLUMNS = {
@@ -205,6 +205,23 @@ def suites(loads: Sequence[str]) -> Iterator[Suite]:
     for name in loads:
         if name in PLOTTED:
             yield talking("ways", f"ways to serve, {name}", measures.LOADS[name], ways)
+    yield Suite(
+        "ways",
+        "a scrape a second, 1000 clients",
+        lambda: [server for server in ways() if server.name == "--admin"],
+        lambda server, _: measures.scrapes(server),
+        ("cpu_percent", "bytes"),
+        descriptors=measures.SCRAPED_CONNECTIONS + 100,
+    )
+
+
+def chosen(server: Server, options: argparse.Namespace) -> bool:
+    """Whether a candidate is to be measured."""
+    if options.server:
+        return any(text in server.name for text in options.server)
+    if options.quick:
+        return server.name in QUICK or ("--" in server.name and "JSON" not in server.name)
+    return True
 
 
 def only_ours() -> list[Server]:
@@ -227,6 +244,8 @@ def main() -> None:
     parser.add_argument("--pipe", action="store_true", help="only the client in a pipe")
     parser.add_argument("--megabytes", type=int, default=500, help="how much goes through a pipe")
     parser.add_argument("--start", action="store_true", help="only the client's start")
+    parser.add_argument("--load-generator", action="store_true", help="only the load generator")
+    parser.add_argument("--memory", type=float, default=600.0, help="seconds of its last table")
     parser.add_argument("--out", type=Path, default=HERE / "results")
     options = parser.parse_args()
     if options.pipe or options.start:  # printed, and not among the servers' results
@@ -235,10 +254,12 @@ def main() -> None:
         if options.start:
             compare_starts(2 * options.rounds)  # they are short
         return
+    if options.load_generator:
+        generator.measure(options.rounds, options.seconds, options.memory)
+        return
     if options.quick:
         options.rounds, options.seconds = 1, 0.4
         options.load = options.load or PLOTTED
-        options.server = options.server or QUICK
         options.only = options.only or [kind for kind in KINDS if kind != "memory"]
     descriptors = measures.raise_descriptor_limit()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -257,11 +278,7 @@ def main() -> None:
             print(f"{suite.title}: needs more than {descriptors} descriptors (ulimit -n), left out")
             continue
         first, *others = suite.candidates()
-        wanted = [
-            server
-            for server in others
-            if not options.server or any(text in server.name for text in options.server)
-        ]
+        wanted = [server for server in others if chosen(server, options)]
         rows = rounds_of(
             suite.title,
             lambda server, suite=suite: suite.measure(server, options.seconds),  # type: ignore[misc]
@@ -275,6 +292,9 @@ def main() -> None:
         saved = {"system": system, "rounds": options.rounds, "results": results}
         file.write_text(json.dumps(saved, ensure_ascii=False, indent=1) + "\n")
 
+    reached = goals.table(results)
+    print(reached)
+    (options.out / "goals.md").write_text(reached)
     if {measure for measure, _ in COLUMNS.values()} <= results.keys():
         (options.out / "table.md").write_text(report.markdown(results, COLUMNS))
     titles = [*PLOTTED, *(f"TLS, {name}" for name in PLOTTED)]

@@ -18,6 +18,7 @@ from benchmarks.servers import HERE, Running, Server, compile_c
 
 SERVER_PROCESSOR, LOAD_PROCESSOR = 0, 1
 IDLE_CONNECTIONS = 4000
+SCRAPED_CONNECTIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,31 @@ def alone(server: Server, count: int = 3000) -> dict[str, float]:
             if client.recv(100) != b"HOLA\n":
                 raise RuntimeError(f"{server.name}: a wrong reply")
         return {"cpu_us_per_connection": (running.cpu() - began) * 1e6 / count}
+
+
+def scrapes(server: Server, count: int = 20) -> dict[str, float]:
+    """What one scrape of the metrics a second costs, in per cent of a processor, and its size.
+
+    So many clients are connected and have said a line.
+    """
+    with Running(server, SERVER_PROCESSOR) as running, contextlib.ExitStack() as open_until_here:
+        for _ in range(SCRAPED_CONNECTIONS):
+            client = socket.create_connection(("127.0.0.1", running.port))
+            open_until_here.enter_context(client)
+            client.sendall(b"hola\n")
+            if client.recv(100) != b"HOLA\n":
+                raise RuntimeError(f"{server.name}: a wrong reply")
+        size, began = 0, 0.0
+        for number in range(count + 3):
+            if number == 3:  # it is warm
+                began = running.cpu()
+            with socket.socket(socket.AF_UNIX) as scraper:
+                scraper.connect(server.admin)
+                scraper.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                size = 0
+                while data := scraper.recv(65536):
+                    size += len(data)
+        return {"cpu_percent": (running.cpu() - began) * 100 / count, "bytes": float(size)}
 
 
 def counted(command: list[str], running: Running) -> tuple[dict[str, float], float]:

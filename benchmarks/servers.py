@@ -26,6 +26,19 @@ OURS = "tcpecho_trio"
 HEAP = {"MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "16777216"}
 
 
+PAGE = """
+import socket, sys
+page = socket.socket(socket.AF_UNIX)
+page.connect(sys.argv[1])
+page.sendall(b"GET /events HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
+page.recv(65536)
+print(flush=True)
+while page.recv(65536):
+    pass
+"""
+"""What the live page does: it takes the server's events as they come."""
+
+
 @dataclass(frozen=True)
 class Server:
     """One candidate: its name in the tables, and how to start it."""
@@ -43,6 +56,10 @@ class Server:
     """What each client sends before everything else: a PROXY header."""
     path: str = ""
     """The Unix socket where it listens; empty for a port that it prints."""
+    admin: str = ""
+    """The Unix socket of its administrator's endpoint; empty for none."""
+    page_open: bool = False
+    """Whether somebody looks at its live page meanwhile."""
 
 
 def ours(*options: str, where: Sequence[str] = ("--host", "127.0.0.1", "--port", "0")) -> list[str]:
@@ -122,7 +139,9 @@ def tls_peers() -> list[Server]:
 
 def ways() -> list[Server]:
     """This server as it can be told to be; the last is what the portable one is compared with."""
-    path = str(Path(tempfile.mkdtemp(prefix="bench-"), "socket"))
+    folder = tempfile.mkdtemp(prefix="bench-")
+    path, admin = str(Path(folder, "socket")), str(Path(folder, "admin"))
+    administered = ours("--quiet", "--admin", f"unix://{admin}")
     proxy = b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 5000\r\n"
     return [
         Server(OURS, ours("--quiet"), full=True),
@@ -136,6 +155,11 @@ def ways() -> list[Server]:
         Server("--unix", ours("--quiet", where=("--unix", path)), full=True, path=path),
         Server("the journal on", ours(), full=True),
         Server("the journal on, JSON", ours("--log-format", "json"), full=True),
+        Server(
+            "--access-log", ours("--quiet", "--access-log", str(Path(folder, "log"))), full=True
+        ),
+        Server("--admin", administered, full=True, admin=admin),
+        Server("--admin, its page open", administered, full=True, admin=admin, page_open=True),
         Server("--portable", ours("--quiet", "--portable"), full=True),
         Server("Trio tutorial", python("tutorial.py")),
     ]
@@ -196,11 +220,22 @@ class Running:
         found = re.search(r"(?:^|127\.0\.0\.1:)(\d+)", self.process.stdout.readline())
         self.port = int(found[1]) if found else 0
         self.where = server.path or str(self.port)
+        self._page: subprocess.Popen[str] | None = None
+        if server.page_open:
+            command = ["taskset", "-c", str(1 - processor), sys.executable, "-c", PAGE]
+            self._page = subprocess.Popen(
+                [*command, server.admin], stdout=subprocess.PIPE, text=True
+            )
+            assert self._page.stdout is not None
+            self._page.stdout.readline()  # it is being told
 
     def __enter__(self) -> Running:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._page is not None:
+            self._page.kill()
+            self._page.communicate()
         self.process.send_signal(signal.SIGKILL)
         self.process.communicate()
 

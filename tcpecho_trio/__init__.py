@@ -42,6 +42,7 @@ PUBLIC = {
             "LoadRefused",
             "LocalFailure",
             "MessageRefused",
+            "ReplyTooLong",
             "ServerFull",
             "ServerLeft",
         ),

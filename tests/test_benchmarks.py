@@ -59,3 +59,19 @@ def test_the_client_is_compared_in_a_pipe_and_at_its_start() -> None:
         assert name in told
     for name in ("ncat", "socat"):
         assert (name in told) == (shutil.which(name) is not None)
+
+
+@pytest.mark.skipif(
+    not (shutil.which("cc") and shutil.which("taskset")) or not usable >= PROCESSORS,
+    reason="needs Linux, a C compiler and two processors",
+)
+def test_the_load_generator_is_measured() -> None:
+    short = ["--load-generator", "--rounds", "1", "--seconds", "0.1", "--memory", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *short], capture_output=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    told = done.stdout.decode()
+    assert told.count("load.c") == 4
+    for title in ("generator late", "told / true ones", "SIGSTOP", "--fault delay", "memory"):
+        assert title in told

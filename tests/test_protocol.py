@@ -227,3 +227,25 @@ def test_an_empty_chunk_is_no_input() -> None:
 def test_a_word_that_could_never_be_recognised_is_refused(word: bytes) -> None:
     with pytest.raises(ValueError, match=r"recognised|utf-8"):
         Dialect("d", {word: LEAVE})
+
+
+def test_an_unframed_word_is_obeyed_as_often_as_it_is_said() -> None:
+    protocol = Protocol(ADMIN)
+    for _ in range(3):
+        assert protocol.receive_data(b"LISTAR") == ()
+        assert protocol.receive_quiet() == (Request(LIST, b""),)
+
+
+def test_the_longest_line_that_is_a_word_may_come_without_its_end() -> None:
+    protocol = Protocol(STANDARD)
+    longest = b"DESCONEXION".ljust(STANDARD.longest)
+    assert protocol.receive_data(b"hola\n" + longest) == (b"HOLA\n",)
+    assert protocol.receive_data(b"\n") == (Request(LEAVE, b"\n"),)
+    protocol = Protocol(STANDARD)
+    assert protocol.receive_data(b"hola\n" + longest + b" ") == (b"HOLA\n" + longest + b" ",)
+
+
+def test_only_the_first_line_shows_that_a_client_speaks_http() -> None:
+    protocol = Protocol(ADMIN)
+    assert protocol.receive_data(b"\n") == (b"\n",)
+    assert protocol.receive_data(b"GET / HTTP/1.1\r\n") == (b"GET / HTTP/1.1\r\n",)

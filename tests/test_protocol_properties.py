@@ -8,13 +8,11 @@ from hypothesis import strategies as st
 from tcpecho_trio.dialects import ADMIN, ECHO, SALUTATION, STANDARD, Dialect
 from tcpecho_trio.protocol import (
     TLS_HELLO,
-    UPPER_CASE,
     Foreign,
     Output,
     Protocol,
     Request,
     State,
-    upper_large,
 )
 from tests.support.naive_model import command_in, merged, upper
 from tests.support.protocol_inputs import (
@@ -167,10 +165,3 @@ def test_commands_only_by_exact_match(dialect: Dialect, message: bytes, crlf: bo
             assert requests == [Request(command, terminator)]
         else:
             assert requests == []
-
-
-@given(data=st.binary(max_size=1000), times=st.integers(1, 100))
-@example(data=bytes(range(256)), times=1)
-def test_upper_casing_large_chunks_is_upper_casing(data: bytes, times: int) -> None:
-    assert upper_large(data * times) == (data * times).upper()
-    assert len(UPPER_CASE) == 256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -98,6 +99,16 @@ def test_the_speed_table_is_the_one_that_was_measured() -> None:
         name = cells(row)[0]
         as_measured = [figures[name][column] for column in cells(columns)]
         assert cells(row) == as_measured, f"| {' | '.join(as_measured)} |"
+
+
+def test_the_table_of_growth_is_the_one_that_was_measured() -> None:
+    results = json.loads((ROOT / "benchmarks" / "results" / "results.json").read_text())["results"]
+    section = page("docs/performance.md").section("## How it grows")
+    columns, _, *shown = (cells(row) for row in re.findall(r"^\|.*\|$", section, re.MULTILINE))
+    assert len(shown) > 3
+    for load, *figures in shown:
+        measured = [results[load].get(server) for server in columns[1:]]
+        assert figures == [f"{one['cpu_us_per_message']:.2f}" if one else "–" for one in measured]
 
 
 def test_the_spanish_guide_shows_the_clients_prompt_as_it_is() -> None:

@@ -72,6 +72,7 @@ def test_the_reference_has_every_public_name() -> None:
         ("tests.md", "[a](../CONTRIBUTING.md)", "[a](contributing.md)"),
         ("load.md", "[a](https://example.org/b.md)", "[a](https://example.org/b.md)"),
         ("load.md", "[a](#b)", "[a](#b)"),
+        ("load.md", r"| `a\|b` | c\|d |", r"| `a|b` | c\|d |"),
         ("load.md", "```\n[a](../b.py)\n```", "```\n[a](../b.py)\n```"),
     ],
 )

@@ -46,6 +46,9 @@ FENCED = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 ROLE = re.compile(r":(?:class|func|meth|mod|data|attr|exc|obj):<code>(~?)\.?([\w.]+)</code>")
 """What Sphinx calls a role: our docstrings name other things in this way."""
 
+WORD = re.compile(r"<code>(-[^<\s]{1,30})</code>")
+"""An option, which is not broken behind its hyphens."""
+
 OPTIONS = {
     "en": (
         "options.md",
@@ -95,7 +98,9 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
     parts = FENCED.split(markdown)
     for number in range(0, len(parts), 2):
-        parts[number] = LINK.sub(rewritten, parts[number])
+        # A code host needs "\\|" for "|" in a table's code; here that would be shown as it is.
+        plain = re.sub(r"`[^`\n]*`", lambda code: code[0].replace(r"\|", "|"), parts[number])
+        parts[number] = LINK.sub(rewritten, plain)
     return "".join(parts)
 
 
@@ -113,6 +118,7 @@ def on_page_content(content: str, **_: Any) -> str:
         return f'<div class="drawing">{drawing}</div>'
 
     content = DRAWING.sub(drawn, ROLE.sub(linked, content))
+    content = WORD.sub(r'<code class="word">\1</code>', content)
     return re.sub(r"::</p>", ":</p>", content).replace("<p>:</p>", "")
 
 

@@ -30,7 +30,7 @@ from tcpecho_trio.load.live import LiveView
 from tcpecho_trio.load.report import Report
 from tcpecho_trio.load.run import Load, open_load, room_for
 from tcpecho_trio.load.settings import LoadSettings
-from tcpecho_trio.load.table import comparison, table, told_errors
+from tcpecho_trio.load.table import WIDTH, comparison, table, told_errors
 from tcpecho_trio.load.timeline import Row
 from tcpecho_trio.nurseries import open_nursery
 from tcpecho_trio.texts import Texts
@@ -112,7 +112,7 @@ def run_load_command(
     room_for(settings.connections)
     report: Report = run(_load(settings, texts, shown=not outputs.quiet))
     report = replace(report, arguments=outputs.arguments)
-    lines = table(report, texts)
+    lines = table(report, texts, _columns())
     if before is not None and outputs.compare is not None:
         lines += ["", *comparison(before, report.as_json(), outputs.compare, texts)]
     failures = [
@@ -196,6 +196,14 @@ def _view(settings: LoadSettings, texts: Texts, *, shown: bool):  # type: ignore
 def _files(outputs: LoadOutputs) -> list[tuple[str, str]]:
     kinds = {"json": outputs.json, "html": outputs.html, "hdr": outputs.hdr}
     return [(kind, path) for kind, path in kinds.items() if path is not None]
+
+
+def _columns() -> int:
+    """Of the terminal that shows the table; where there is none, enough for anybody."""
+    try:
+        return os.get_terminal_size(1).columns or WIDTH
+    except (OSError, ValueError):
+        return WIDTH
 
 
 def _say(lines: Sequence[str], outputs: LoadOutputs) -> Exception | None:

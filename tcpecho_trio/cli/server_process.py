@@ -262,25 +262,24 @@ async def run_server(
 def _signals(*numbers: signal.Signals) -> Iterator[AsyncIterator[int]]:
     """Receive signals; after that ignore them until the process ends.
 
-    A signal that comes when nobody reads the receiver any more is raised again as it closes, and
-    must then find nothing to kill. So the signals are blocked (pthread_sigmask(3)) until they are
-    ignored. A handler of Python's that does nothing would not do: the interpreter takes it away as
-    it ends, and the process lives a little longer.
+    At no time has a signal its default action, which would kill the process: the receiver gives a
+    handler of ours back as it closes. It raises again what nobody has read, which then finds that
+    handler. To block the signals meanwhile (pthread_sigmask(3)) would not do, because another
+    thread would take them. Nor would it do to leave the handler there: the interpreter takes it
+    away as it ends, and the process lives a little longer.
     """
-    mask = getattr(signal, "pthread_sigmask", None)
-    if mask is None:  # Windows: they are ignored while the receiver is being opened, too
-        _ignore(numbers)
+    early: list[int] = []
+    for number in numbers:
+        signal.signal(number, lambda number, _: early.append(number))
     receiver = trio.open_signal_receiver(*numbers)
     arriving = receiver.__enter__()
+    for came in early:  # before there was a receiver
+        signal.raise_signal(came)
     try:
         yield arriving
     finally:
-        if mask is not None:
-            mask(signal.SIG_BLOCK, numbers)
         receiver.__exit__(None, None, None)
         _ignore(numbers)
-        if mask is not None:
-            mask(signal.SIG_UNBLOCK, numbers)
 
 
 def _ignore(numbers: Iterable[signal.Signals]) -> None:

@@ -31,14 +31,23 @@ SPARK_ROWS = 40
 FEWEST_SECONDS = 1.0
 """Seconds between two lines where they stay."""
 
+ERRORS = 6
+"""Which of the figures tells the errors, from 1."""
+
 MOST_LINES = 20
 """Such lines of a load that is not long."""
 
 MOST_SECONDS = 10.0
 """Seconds between two lines of a load that is."""
 
+NARROWEST, GAP = 8, 2
+"""Columns of a figure at least, so that it stays in its place when it grows, and beside it."""
+
 JOIN = 1.0
 """Seconds that the thread gets to end."""
+
+STOPPED = 1.5
+"""Seconds that a wait of one takes only if the process was stopped (Ctrl-Z) meanwhile."""
 
 PIECE = 512
 """Bytes written at a time: a pipe that is writable has room for them (PIPE_BUF, pipe(7))."""
@@ -107,7 +116,10 @@ class LiveView:
             lines = self._frame()
             self._write(self._back() + "".join(f"{line}\n" for line in lines))
             self._drawn = len(lines)
+            began = time.monotonic()
             self._changed.wait(1.0)
+            if time.monotonic() - began > STOPPED:  # the shell has written below what we had drawn
+                self._drawn = 0
             self._changed.clear()
         self._write(self._back(), last=True)
 
@@ -166,7 +178,7 @@ class LiveView:
         """The lines to draw, none wider than the terminal."""
         rows = list(self._rows)
         if not rows:
-            return [self._notice[: self._columns()]]
+            return [self._notice[: self._size()[0]]]
         words, figures = self._texts.load, self._figures(rows[-1])
         cells = [
             (words.live_rate, f"{figures['rate']}/s"),
@@ -178,20 +190,39 @@ class LiveView:
             (words.live_left, figures["left"]),
         ]
         spark = sparks([row.rate for row in rows])
-        columns = self._columns()
+        columns, most = self._size()
+        groups = packed(cells, columns)
         try:
-            return _with_rich(cells, spark, self._notice, columns, has_errors=bool(self._errors))
+            lines = _with_rich(groups, spark, self._notice, columns, errors=bool(self._errors))
         except ModuleNotFoundError:
-            text = "  ".join(f"{name} {value}" for name, value in cells)
-            lines = [text, spark] + ([self._notice] if self._notice else [])
-            return [line[:columns] for line in lines]
+            lines = ["  ".join(f"{name} {value}" for name, value in group) for group in groups]
+            lines += [spark, *([self._notice] if self._notice else [])]
+            lines = [line[:columns] for line in lines]
+        return lines[:most]
 
-    def _columns(self) -> int:
-        """Columns that may be written to: the last one stays free, where some terminals wrap."""
+    def _size(self) -> tuple[int, int]:
+        """Columns and lines that may be written to. The last ones stay free: some terminals wrap
+        in that column, and all of them scroll in that line.
+        """
         try:
-            return max(1, (os.get_terminal_size(self._fd).columns or 80) - 1)
+            found = os.get_terminal_size(self._fd)
         except OSError:
-            return 79
+            return 79, 23
+        return max(1, (found.columns or 80) - 1), max(1, (found.lines or 24) - 1)
+
+
+def packed(cells: list[tuple[str, str]], columns: int) -> list[list[tuple[str, str]]]:
+    """The cells in as many groups as are needed, so that each fits into a line."""
+    groups: list[list[tuple[str, str]]] = [[]]
+    room = columns
+    for name, value in cells:
+        width = max(len(name), len(value), NARROWEST)
+        if width > room and groups[-1]:
+            groups.append([])
+            room = columns
+        groups[-1].append((name.rjust(width), value.rjust(width)))
+        room -= width + GAP
+    return groups
 
 
 def sparks(values: list[float]) -> str:
@@ -203,31 +234,32 @@ def sparks(values: list[float]) -> str:
 
 
 def _with_rich(
-    cells: list[tuple[str, str]], spark: str, notice: str, columns: int, *, has_errors: bool
+    groups: list[list[tuple[str, str]]], spark: str, notice: str, columns: int, *, errors: bool
 ) -> list[str]:
     """The same in colours; NO_COLOR is respected.
 
     Raises:
       ModuleNotFoundError: rich is not installed.
     """
-    from rich.console import Console, Group
-    from rich.table import Table
+    from rich.console import Console
     from rich.text import Text
 
-    grid = Table.grid(padding=(0, 2))
-    for _ in cells:
-        grid.add_column(justify="right", no_wrap=True, overflow="ellipsis")
-    grid.add_row(*(Text(name, style="dim") for name, _ in cells))
-    grid.add_row(
-        *(
-            Text(value, style="bold red" if has_errors and place == 5 else "bold")
-            for place, (_, value) in enumerate(cells)
-        )
-    )
-    parts: list[object] = [grid, Text(spark[-columns:], style="cyan", no_wrap=True)]
-    if notice:
-        parts.append(Text(notice, style="yellow", no_wrap=True, overflow="ellipsis"))
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=columns, highlight=False)
-    console.print(Group(*parts))  # type: ignore[arg-type]
+
+    def line(text: Text) -> None:
+        console.print(text, no_wrap=True, overflow="ellipsis")
+
+    gap, seen = " " * GAP, 0
+    for group in groups:
+        line(Text(gap.join(name for name, _ in group), style="dim"))
+        figures = Text()
+        for _, value in group:
+            seen += 1
+            bad = errors and seen == ERRORS
+            figures.append(("" if not figures else gap) + value, "bold red" if bad else "bold")
+        line(figures)
+    line(Text(spark[-columns:], style="cyan"))
+    if notice:
+        line(Text(notice, style="yellow"))
     return out.getvalue().splitlines()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
@@ -12,7 +12,17 @@ from tcpecho_trio.display import shown
 from tcpecho_trio.load.histogram import value_of
 from tcpecho_trio.load.plots import Axis, Curve, linear, logarithmic, plot
 from tcpecho_trio.load.report import Report
-from tcpecho_trio.load.table import milliseconds, notes, number, table
+from tcpecho_trio.load.table import (
+    counts,
+    knee,
+    latencies,
+    milliseconds,
+    notes,
+    number,
+    ramp,
+    setup,
+    wrong_replies,
+)
 from tcpecho_trio.load.timeline import Row
 from tcpecho_trio.texts import LANGUAGES, Texts
 
@@ -25,23 +35,30 @@ h2 { font-size: 1.05rem; margin: 1.8rem 0 .3rem; }
 .when, figcaption { color: #5a6270; font-size: .87rem; }
 pre { background: #f4f5f7; padding: .8rem 1rem; overflow-x: auto; font-size: .87rem;
   white-space: pre-wrap; overflow-wrap: anywhere; }
-.cards { display: flex; flex-wrap: wrap; gap: .6rem; margin: 1rem 0; }
-.cards div { border: 1px solid #d5d9e0; border-radius: 6px; padding: .5rem .9rem;
-  min-width: 5.5rem; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr));
+  gap: .6rem; margin: 1rem 0; }
+.cards div { border: 1px solid #d5d9e0; border-radius: 6px; padding: .5rem .8rem; }
 .cards b { display: block; font-size: 1.25rem; font-variant-numeric: tabular-nums; }
 .cards .bad b { color: #b3261e; }
 .cards span { color: #5a6270; font-size: .8rem; }
 .note { border-left: 3px solid #c9ced6; padding-left: .8rem; }
-figure { margin: 0; break-inside: avoid; }
+figure { margin: 0; overflow-x: auto; break-inside: avoid; }
 svg { width: 100%; height: auto; }
 svg text { font: 11px system-ui, sans-serif; fill: #444b57; }
 svg .grid { stroke: #e3e6eb; }
 svg polyline { fill: none; stroke-width: 1.8; }
 svg .bad { fill: #c62828; }
-table { border-collapse: collapse; font-size: .87rem; }
-td { padding: .12rem .9rem .12rem 0; vertical-align: top; overflow-wrap: anywhere; }
-td:first-child { color: #5a6270; white-space: nowrap; }
-@media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } }
+table { border-collapse: collapse; font-size: .87rem; margin: .8rem 0; }
+td, th { padding: .2rem .9rem .2rem 0; vertical-align: top; text-align: left;
+  overflow-wrap: anywhere; }
+td:first-child, th { color: #5a6270; font-weight: normal; }
+.figures { font-variant-numeric: tabular-nums; break-inside: avoid; }
+.figures tr { border-bottom: 1px solid #e3e6eb; }
+.figures td + td, .figures th + th { text-align: right; padding: .2rem 0 .2rem 1.1rem; }
+@media (max-width: 640px) { svg { min-width: 620px; }
+  .figures td + td, .figures th + th { padding-left: .45rem; } .figures { font-size: .78rem; } }
+@media print { body { margin: 0; max-width: none; font-size: 12px; }
+  h2 { break-after: avoid; margin-top: 1.1rem; } svg { width: 76%; } }
 """
 
 LONGEST_COMMAND = 4000
@@ -63,14 +80,21 @@ def page(report: Report, texts: Texts) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>",
         f"<h1>{escape(title)}</h1>",
-        f'<p class="when">{escape(_when(report, texts))}</p>',
+        f'<p class="when">{escape(_sentence(setup(report, texts)))}<br>',
+        f"{escape(_when(report, texts))}</p>",
         _cards(report, texts),
         *(f'<p class="note">{escape(note)}</p>' for note in notes(report, texts)),
         _figure(words.page_percentiles, _percentiles(report, texts)),
         _figure(words.page_latency, _latency(report.rows, texts)),
         _figure(words.page_throughput, _throughput(report.rows, texts)),
-        f"<pre>{escape(chr(10).join(table(report, texts)))}</pre>",
+        f"<h2>{escape(words.page_figures)}</h2>",
+        _table(counts(report, texts)),
+        *(f"<pre>{escape(line)}</pre>" for line in wrong_replies(report, texts)),
+        _table(latencies(report, texts), head=True),
     ]
+    if report.steps:
+        parts.append(_table(ramp(report, texts), head=True))
+        parts += [f"<p>{escape(line)}</p>" for line in knee(report, texts)]
     if report.arguments:
         command = shlex.join(("python", "-m", "tcpecho_trio", *report.arguments))
         parts.append(f"<h2>{escape(words.page_command)}</h2>")
@@ -106,6 +130,19 @@ def _cards(report: Report, texts: Texts) -> str:
     )
 
 
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _table(rows: Iterable[Sequence[str]], *, head: bool = False) -> str:
+    """Rows of cells; figures to the right."""
+    lines = []
+    for place, row in enumerate(rows):
+        kind = "th" if head and not place else "td"
+        lines.append("".join(f"<{kind}>{escape(cell)}</{kind}>" for cell in row))
+    return '<table class="figures">' + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
 def _figure(title: str, svg: str) -> str:
     return f"<h2>{escape(title)}</h2><figure>{svg}</figure>" if svg else ""
 
@@ -122,9 +159,9 @@ def _percentiles(report: Report, texts: Texts) -> str:
     else:
         kinds = [(words.since_sent, report.latency, BLUE, "")]
     lowest, highest = float("inf"), 0.0
-    for name, latencies, colour, dashes in kinds:
+    for name, found, colour, dashes in kinds:
         points, seen = [], 0
-        for index, count in latencies.items():
+        for index, count in found.items():
             value = max(value_of(index) / 1e6, 1e-4)
             lowest, highest = min(lowest, value), max(highest, value)
             points.append((max(1.0, total / max(1, total - seen)), value))
@@ -198,8 +235,14 @@ def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
 def _options(report: Report) -> str:
     options = report.as_json()["options"]
     rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{escape(shown(str(value)))}</td></tr>"
+        f"<tr><td>{escape(name)}</td><td>{escape(shown(_value(value)))}</td></tr>"
         for name, value in options.items()
         if value not in (None, "", False)
     )
     return f"<table>{rows}</table>"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list):
+        return " – ".join(map(_value, dict.fromkeys(value)))
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -275,10 +275,11 @@ class Plan:
                 break
             conversation = conversations[terms.issued % count]
             terms.issued += 1
+            # Whether or not it can be sent now: that it is due is noticed now, and that is ours.
+            tally.lateness[index_of(now - due)] += 1
             if conversation.outstanding < terms.depth:
                 if conversation.open:
                     if message := conversation.send_due(now):
-                        tally.lateness[index_of(now - due)] += 1
                         actions.append((conversation, message))
                 elif terms.churn:
                     actions.append((conversation, b""))

@@ -60,8 +60,9 @@ class Report:
       seconds: the measured time, until the last reply.
       latency: of the replies, since their messages were due.
       service: of the replies, since their messages were sent.
-      lateness: how late the generator sent what it could have sent; empty in a closed loop.
-      connecting, handshaking: how long that took.
+      lateness: how late the generator itself noticed what was due; empty in a closed loop.
+      connecting: how long that took.
+      handshaking: how long that took.
       rows: the same over time.
       steps: of a ramp.
       cpu_seconds: what the generator's process took of a processor in the measured part.

@@ -32,7 +32,8 @@ class Ramp:
     """A rate that climbs.
 
     Args:
-      low, high: the first and the last rate, in messages a second.
+      low: the first rate, in messages a second.
+      high: the last rate.
       seconds: how long it takes.
     """
 

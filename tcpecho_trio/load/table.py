@@ -19,25 +19,18 @@ WIDTH = 78
 """Columns of a paragraph: what fits into every terminal."""
 
 
-def table(report: Report, texts: Texts) -> list[str]:
-    """The lines of the report."""
+def table(report: Report, texts: Texts, columns: int = WIDTH) -> list[str]:
+    """The lines of the report; its paragraphs fit into a terminal with so many columns."""
     words = texts.load
     lines = [words.title.format(address=shown(report.address)) + ": " + setup(report, texts), ""]
-    lines += _aligned(_counts(report, texts))
-    for sample in report.samples:
-        lines.append(
-            "  "
-            + words.wrong_sample.format(
-                connection=sample.connection,
-                expected=shown(sample.expected, 60),
-                received=shown(sample.received, 60),
-            )
-        )
-    lines += ["", *_latencies(report, texts)]
+    lines += _aligned(counts(report, texts))
+    lines += [f"  {line}" for line in wrong_replies(report, texts)]
+    lines += ["", *grid(latencies(report, texts))]
     if report.steps:
-        lines += ["", *_ramp(report, texts)]
+        lines += ["", *grid(ramp(report, texts))]
+        lines += [f"  {line}" for line in knee(report, texts)]
     for note in notes(report, texts):
-        lines += ["", *_paragraph(note)]
+        lines += ["", *_paragraph(note, columns)]
     return lines
 
 
@@ -102,7 +95,8 @@ def number(value: float, texts: Texts) -> str:
     """A number as one writes it in this language, without decimals if it is large."""
     if value == int(value) or value >= 100:
         return texts.number(round(value))
-    return f"{value:.3g}".replace(".", texts.load.decimal)
+    text = f"{value:.3g}" if value >= 1e-4 else f"{value:.6f}"
+    return text.replace(".", texts.load.decimal)
 
 
 def milliseconds(seconds: float, texts: Texts) -> str:
@@ -114,7 +108,8 @@ def milliseconds(seconds: float, texts: Texts) -> str:
     return f"{value:.{decimals}f}".replace(".", texts.load.decimal)
 
 
-def _counts(report: Report, texts: Texts) -> Iterator[tuple[str, str]]:
+def counts(report: Report, texts: Texts) -> Iterator[tuple[str, str]]:
+    """Names and figures: how many messages, errors, seconds."""
     words = texts.load
     yield words.row_sent, texts.number(report.sent)
     yield words.row_replies, texts.number(report.replies)
@@ -123,13 +118,14 @@ def _counts(report: Report, texts: Texts) -> Iterator[tuple[str, str]]:
     told = told_errors(report.errors, texts)
     yield words.row_errors, texts.number(report.error_count) + (f"  ({told})" if told else "")
     yield words.row_rate, number(report.rate, texts)
-    yield words.row_seconds, f"{report.seconds:.2f}".replace(".", words.decimal)
+    yield words.row_seconds, number(report.seconds, texts)
     if report.replies:
         cpu = report.cpu_seconds * 1e6 / report.replies
         yield words.row_cpu, f"{cpu:.2f}".replace(".", words.decimal)
 
 
-def _latencies(report: Report, texts: Texts) -> list[str]:
+def latencies(report: Report, texts: Texts) -> list[list[str]]:
+    """Rows of cells: which latency, and its percentiles; the first row names them."""
     words = texts.load
     rows: list[tuple[str, Histogram]] = [(words.since_due, report.latency)]
     if report.service is not report.latency and (
@@ -141,15 +137,16 @@ def _latencies(report: Report, texts: Texts) -> list[str]:
     rows += [(words.connecting, report.connecting), (words.handshaking, report.handshaking)]
     rows.append((words.lateness, report.lateness))
     cells = [[words.column_ms, *(name for name, _ in PERCENTILES)]]
-    for name, latencies in rows:
-        if latencies.total:
-            values = [milliseconds(latencies.quantile(share), texts) for _, share in PERCENTILES]
+    for name, found in rows:
+        if found.total:
+            values = [milliseconds(found.quantile(share), texts) for _, share in PERCENTILES]
             cells.append([name, *values])
-    return grid(cells)
+    return cells
 
 
-def _ramp(report: Report, texts: Texts) -> list[str]:
-    words, slo = texts.load, milliseconds(report.settings.slo, texts)
+def ramp(report: Report, texts: Texts) -> list[list[str]]:
+    """Rows of cells: the steps of a ramp, and whether each was good."""
+    words = texts.load
     cells = [[words.ramp_title, words.ramp_replies, words.ramp_p99, ""]]
     cells += [
         [
@@ -160,14 +157,28 @@ def _ramp(report: Report, texts: Texts) -> list[str]:
         ]
         for step in report.steps
     ]
-    lines = grid(cells)
+    return cells
+
+
+def knee(report: Report, texts: Texts) -> Iterator[str]:
+    """What a ramp has found."""
+    words, slo = texts.load, milliseconds(report.settings.slo, texts)
     if report.knee is None:
-        lines.append("  " + words.no_knee.format(slo=slo))
-    else:
-        lines.append("  " + words.knee.format(slo=slo, rate=number(round(report.knee), texts)))
-        if report.steps[-1].good:
-            lines.append("  " + words.knee_above)
-    return lines
+        yield words.no_knee.format(slo=slo)
+        return
+    yield words.knee.format(slo=slo, rate=number(round(report.knee), texts))
+    if report.steps[-1].good:
+        yield words.knee_above
+
+
+def wrong_replies(report: Report, texts: Texts) -> Iterator[str]:
+    """The first wrong replies, made safe for a terminal."""
+    for sample in report.samples:
+        yield texts.load.wrong_sample.format(
+            connection=sample.connection,
+            expected=shown(sample.expected, 60),
+            received=shown(sample.received, 60),
+        )
 
 
 def grid(cells: Sequence[Sequence[str]]) -> list[str]:
@@ -194,8 +205,8 @@ def _counted(forms: tuple[str, str], count: int, texts: Texts) -> str:
     return (one if count == 1 else many).format(count=texts.number(count))
 
 
-def _paragraph(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH)
+def _paragraph(text: str, columns: int = WIDTH) -> list[str]:
+    return textwrap.wrap(text, max(1, min(WIDTH, columns)))
 
 
 def comparison(

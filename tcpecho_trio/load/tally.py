@@ -61,7 +61,7 @@ class Tally:
       limit: no message with this number, or a higher one, is sent any more.
       since_due, since_sent: latencies of the replies since they were counted last; the same
         object without `two_clocks`.
-      lateness: how late the generator itself sent what was due, and could be sent.
+      lateness: how late the generator itself noticed that a message was due.
       connecting, handshaking: how long that took.
       errors: by kind.
       replied: replies that came and were right, but for those in `since_sent`.

@@ -122,6 +122,8 @@ async def serve(
                 server.start_soon(pump.run)
                 server.start_soon(pump.end_silences)
             async with trio.open_nursery() as connections:
+                if pump is not None:
+                    connections.start_soon(pump.keep, closed_listeners)
                 try:
                     async with trio.open_nursery() as accepting:
                         scopes = accepting.cancel_scope, connections.cancel_scope

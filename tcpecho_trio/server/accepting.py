@@ -5,7 +5,7 @@ one pass in random order. Both matter here. While busy clients make a pass last 
 hundred newcomers would wait for half a second; and whoever came first shall be first in the list.
 So an :class:`Acceptor` stands where Trio expects the nursery for the handlers. Trio hands it each
 connection at the moment when it is accepted; the acceptor accepts whoever else is waiting there,
-and starts a task for each.
+and gives each to the handler, which starts its task.
 
 Whoever is still in the backlog when a listening socket is closed is accepted first
 (:meth:`Acceptor.accept_backlog`). The kernel has told them that they are connected, so they may
@@ -19,8 +19,12 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import trio
 
-Handler = Callable[[trio.SocketStream], Awaitable[None]]
-"""Called as a connection is accepted. What it returns is awaited in a task of its own."""
+Spawn = Callable[[Awaitable[None], trio.SocketStream], None]
+"""Starts a task that serves a connection and closes it after that."""
+
+Handler = Callable[[trio.SocketStream, Spawn], None]
+"""Called as a connection is accepted. It starts the connection's task, now or once there is
+something to do that takes one; until then it is the handler's business to close the connection."""
 
 BATCH = 64
 """Connections accepted at a time besides the one that Trio accepts. At some 50 µs each, the others
@@ -38,7 +42,7 @@ and less than the 350 s after which load balancers and NAT boxes forget a silent
 
 
 class Acceptor:
-    """Starts a task for each connection of one listening socket.
+    """Gives each connection of one listening socket to its handler, in the order of arrival.
 
     It is given to ``trio.serve_tcp`` or ``trio.serve_listeners`` as their ``handler_nursery``.
 
@@ -89,10 +93,13 @@ class Acceptor:
 
     def _start(self, stream: trio.SocketStream) -> None:
         try:
-            self._connections.start_soon(_serve_and_close, self._handler(stream), stream)
+            self._handler(stream, self._spawn)
         except MemoryError:  # it costs this client only
             if isinstance(stream, trio.SocketStream):
                 stream.socket.close()
+
+    def _spawn(self, serving: Awaitable[None], stream: trio.SocketStream) -> None:
+        self._connections.start_soon(_serve_and_close, serving, stream)
 
     def _waiting(self, most: int) -> Iterator[trio.SocketStream]:
         """Accept whoever is waiting."""

@@ -25,7 +25,7 @@ import trio
 from tcpecho_trio.addresses import format_address
 from tcpecho_trio.dialects import Dialect
 from tcpecho_trio.server.accepted import AcceptedConnection, Outcome, Rejection, Stage
-from tcpecho_trio.server.accepting import Handler
+from tcpecho_trio.server.accepting import Handler, Spawn
 from tcpecho_trio.server.address_limit import AddressLimit
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.closing import linger, reset_on_close
@@ -90,8 +90,8 @@ class Admission:
     ) -> Handler:
         """What is called with each connection at the moment when it is accepted.
 
-        It returns what serves the connection, to be awaited in a task of its own. No failure
-        leaves either, because in a nursery one handler's exception ends all the others.
+        It starts the task that serves the connection. No failure leaves either, because in a
+        nursery one handler's exception ends all the others.
 
         Args:
           name: of the endpoint, as it is written, with the real port.
@@ -107,8 +107,10 @@ class Admission:
         accepted_at = AcceptedAt(name, dialect, proxy, tls, unix)
         stages = self._stages(accepted_at)
 
-        def handle(stream: trio.SocketStream) -> Awaitable[None]:
-            return self._accept(accepted_at, stages, stream)
+        def handle(stream: trio.SocketStream, spawn: Spawn) -> None:
+            serving = self._accept(accepted_at, stages, stream, spawn)
+            if serving is not None:
+                spawn(serving, stream)
 
         return handle
 
@@ -131,12 +133,15 @@ class Admission:
         return tuple(stages)
 
     def _accept(
-        self, endpoint: AcceptedAt, stages: tuple[Stage, ...], stream: trio.SocketStream
-    ) -> Awaitable[None]:
+        self,
+        endpoint: AcceptedAt,
+        stages: tuple[Stage, ...],
+        stream: trio.SocketStream,
+        spawn: Spawn,
+    ) -> Awaitable[None] | None:
         """Decide what has to be decided in the order of arrival.
 
-        Not a coroutine itself: it runs at once, and an idle connection does not pay for one more
-        frame.
+        Returns what serves the connection in a task of its own; None if it has no need of one yet.
         """
         try:
             known = getattr(stream, "peer", None)  # to a stream that is no socket
@@ -164,7 +169,8 @@ class Admission:
             faults = sampler.draw() if sampler.faults and not full else ()
             if not (stages or full or faults):  # most servers, and nearly all of their connections
                 info = ConnectionInfo(number, peer.name, peer.name, endpoint.name)
-                return self._conversation(endpoint, stream, stream, info, peer.local).run()
+                connection = self._conversation(endpoint, stream, stream, info, peer.local)
+                return None if connection.begin(spawn) else connection.run()
             info = ConnectionInfo(
                 number, peer.name, peer.name, endpoint.name, faults=tuple(map(str, faults))
             )

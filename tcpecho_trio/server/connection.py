@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from time import perf_counter
+from typing import cast
 
+import outcome
 import trio
 
 from tcpecho_trio.dialects import Action, Dialect
 from tcpecho_trio.protocol import Foreign, Output, Protocol, Request, State
 from tcpecho_trio.server import write_timeout
+from tcpecho_trio.server.accepting import Spawn
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.closing import LINGER_TIME, linger, reset_on_close
 from tcpecho_trio.server.connection_info import ConnectionInfo
@@ -29,11 +32,13 @@ from tcpecho_trio.server.events import (
     ShutdownRefused,
 )
 from tcpecho_trio.server.faults import Injected
+from tcpecho_trio.server.pump import Pump
 from tcpecho_trio.server.report import ConnectionReport
 from tcpecho_trio.server.settings import RemoteShutdown
 from tcpecho_trio.server.stats import ConnectionStats
 from tcpecho_trio.server.traffic import COMMAND_PIECE, RECEIVE, Handoff, is_plain
 from tcpecho_trio.server.turns import SLICE
+from tcpecho_trio.tls.stream import TlsStream
 
 RECEIVE_SIZE = 65536
 """Bytes asked for in one receive; asyncio and Trio ask for as much."""
@@ -74,7 +79,9 @@ class Connection:
         "_context",
         "_dismissed",
         "_local",
+        "_resumed",
         "_silent",
+        "_spawn",
         "_stream",
         "_trusted",
         "_waiting",
@@ -110,6 +117,48 @@ class Connection:
         self._waiting: trio.CancelScope | None = None  # for the client; ended by wake()
         self._closing: CloseReason | None = None  # once it is decided
         self._dismissed = False  # an operator wants it closed
+        self._spawn: Spawn | None = None  # starts its task, if it began without one
+        self._resumed: outcome.Outcome[Handoff | None] | None = None  # where its task begins
+
+    def begin(self, spawn: Spawn) -> bool:
+        """Let the client talk without a task, as long as its traffic is plain.
+
+        Args:
+          spawn: starts the task once there is something to do that takes one.
+
+        Returns:
+          Whether that is possible. Otherwise nothing has happened, and it takes a task from the
+          beginning: for a greeting, or where there is no pump.
+        """
+        context, stream, dialect = self._context, self._stream, self.protocol.dialect
+        pump = context.carrier
+        if not (isinstance(pump, Pump) and pump.adopting):
+            return False
+        if not isinstance(stream, trio.SocketStream) or dialect.greeting:
+            return False
+        if context.settings.banner and dialect.reports:
+            return False
+        self._spawn = spawn
+        context.registry.open(self)
+        context.events.publish(ConnectionOpened(self.info))
+        pump.adopt(stream, self)
+        return True
+
+    def resume(self, result: outcome.Outcome[Handoff | None]) -> None:
+        """Go on in a task where the pump has let go; if the client has ended, end at once."""
+        spawn = cast("Spawn", self._spawn)
+        due = result.value if isinstance(result, outcome.Value) else None
+        if due is not None and due.ended and not self.protocol.holds:
+            self.protocol.receive_eof()
+            self._closing = CloseReason.EOF
+            self._close()
+            return
+        self._resumed = result
+        try:
+            spawn(self.run(), cast("trio.SocketStream", self._stream))
+        except MemoryError:  # it costs this client
+            reset_on_close(self._stream)
+            self._close()
 
     def wake(self) -> None:
         """Stop waiting for the client: the server drains, or aborts.
@@ -136,8 +185,9 @@ class Connection:
         context = self._context
         said_all = False
         try:
-            context.registry.open(self)
-            context.events.publish(ConnectionOpened(self.info))
+            if self._resumed is None:  # else it has begun without a task
+                context.registry.open(self)
+                context.events.publish(ConnectionOpened(self.info))
             try:
                 await self._converse()
             except Injected as fault:
@@ -172,12 +222,23 @@ class Connection:
             reset_on_close(self._stream)
             context.events.publish(ConnectionCrashed(self.info, error))
         finally:
-            reason = self._closing or CloseReason.ABORTED
-            if not self.stats.bytes_in and reason in (CloseReason.EOF, CloseReason.RESET):
-                reason = CloseReason.PROBE
-            context.registry.close(self.info.number, reason)
-            seconds = trio.current_time() - self.stats.opened_at
-            context.events.publish(ConnectionClosed(self.info, reason, self.stats, seconds))
+            self._closed()
+
+    def _close(self) -> None:
+        """Close a bare socket that no task will close."""
+        try:
+            self._closed()
+        finally:
+            cast("trio.SocketStream", self._stream).socket.close()
+
+    def _closed(self) -> None:
+        """Leave the registry, and tell of the close."""
+        reason = self._closing or CloseReason.ABORTED
+        if not self.stats.bytes_in and reason in (CloseReason.EOF, CloseReason.RESET):
+            reason = CloseReason.PROBE
+        self._context.registry.close(self.info.number, reason)
+        seconds = trio.current_time() - self.stats.opened_at
+        self._context.events.publish(ConnectionClosed(self.info, reason, self.stats, seconds))
 
     async def _converse(self) -> None:
         """Answer until the close reason is decided."""
@@ -203,9 +264,12 @@ class Connection:
         """
         stats, stream = self.stats, self._stream
         longest_silence = self._context.settings.longest_silence
-        while not (self._dismissed or self._context.lifecycle.draining):
+        resumed, self._resumed = self._resumed, None
+        while resumed or not (self._dismissed or self._context.lifecycle.draining):
             handoff: Handoff | None = RECEIVE
-            if not self.protocol.awaits_quiet and is_plain(stream):
+            if resumed is not None:
+                handoff, resumed = resumed.unwrap(), None
+            elif not self.protocol.awaits_quiet and is_plain(stream):
                 handoff = await self._context.carrier.carry(stream, self)
             if handoff is RECEIVE:
                 handoff = None
@@ -234,7 +298,7 @@ class Connection:
             if self._context.lifecycle.aborting:
                 self._closing = CloseReason.ABORTED
                 return
-            chunk = b""
+            chunk, before = b"", _taken_in(self._stream)
             period = QUIET_PERIOD if trio.current_time() < patient_until else NO_PAUSE
             with trio.move_on_after(period) as waiting:
                 self._waiting = waiting
@@ -242,6 +306,10 @@ class Connection:
             room -= len(chunk)
             if waiting.cancelled_caught and self._context.lifecycle.aborting:
                 continue
+            if waiting.cancelled_caught and (part := _taken_in(self._stream) - before):
+                room -= part  # of a TLS record, whose rest may be here, too
+                if room >= 0:
+                    continue
             if waiting.cancelled_caught or room < 0:
                 dismissed = self._dismissed and not self._context.lifecycle.draining
                 await self._end_input(CloseReason.OPERATOR if dismissed else CloseReason.DRAINED)
@@ -299,6 +367,9 @@ class Connection:
             self.stats.received(data, begun)
             if self._context.events.messages:
                 self.watched = self._context.events.received(self.info, data, begun)
+            else:
+                self.watched = False
+                self._context.events.begun += begun
             del data
             await self._reply(outputs)
 
@@ -406,6 +477,15 @@ class Connection:
             answered = stats.answered(self.protocol.holds + self._silent)
         if self.watched:
             self._context.events.replied(self.info, reply, answered)
+
+
+def _taken_in(stream: object) -> int:
+    """How many bytes a stream over TLS has received, of which some may be no message yet."""
+    while not isinstance(stream, TlsStream):
+        stream = getattr(stream, "below", None)
+        if stream is None:
+            return 0
+    return stream.taken_in
 
 
 def _joined(replies: list[bytes]) -> bytes:

@@ -96,12 +96,16 @@ class Journal:
         self._second = -math.inf  # when it began, on the clock of the run
         self._exhausted = trio.Event()
         self._told: set[int] = set()  # connections whose last message was told; so is its reply
+        self._events = Events()
+        self._asks = True  # to be told of messages; not while none may be told
+        self._begun = 0  # messages up to when that ended, or up to when that was told
         self._omitted_messages = 0
         self._omitted_connections = 0
         self._troubles: dict[str, tuple[float, int]] = {}  # when last told, how often since
 
     def listen_to(self, events: Events) -> None:
         """Subscribe to a server's events."""
+        self._events = events
         events.subscribe(self, messages=self._may_tell_message if self._messages else False)
 
     async def run(self) -> None:
@@ -131,6 +135,9 @@ class Journal:
             self._tell_omitted()
             self._allowance = EVENTS_A_SECOND
             self._exhausted = trio.Event()
+            if not self._asks:
+                self._asks = True
+                self._events.ask_again(self)
 
     def __call__(self, event: Event) -> None:
         """Tell an event, or count it."""
@@ -177,7 +184,7 @@ class Journal:
                 self._tell(event)
 
     def _may_tell_message(self, connection: ConnectionInfo, _data: bytes, messages: int) -> bool:
-        """Whether a chunk is told. Costs the pump little when it is not."""
+        """Whether a chunk is told. When no more may be told in this second, nobody asks."""
         if self._newcomers:
             self._introduce(connection.number)
         if self._allowance > 0 and self._may_tell():
@@ -185,6 +192,9 @@ class Journal:
             return True
         self._told.discard(connection.number)
         self._omitted_messages += messages
+        if self._asks:
+            self._asks, self._begun = False, self._events.begun
+            self._events.stop_asking(self)
         return False
 
     def _introduce(self, number: int) -> None:
@@ -228,6 +238,10 @@ class Journal:
 
     def _tell_omitted(self) -> None:
         """Say how much was passed over."""
+        if not self._asks:
+            begun = self._events.begun
+            self._omitted_messages += begun - self._begun
+            self._begun = begun
         if self._omitted_messages and self._messages:
             self._tell(MessagesOmitted(self._omitted_messages))
         if self._omitted_connections and self._messages:

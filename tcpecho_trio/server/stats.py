@@ -71,8 +71,10 @@ class ConnectionStats:
       opened_at: when the conversation began, on the clock of the run.
       active: when a byte came or went last, on that clock. The pump stamps it to a slice.
       bytes_in, bytes_out: bytes received and sent, TLS and PROXY headers apart.
-      messages_in, messages_out: messages received, and replies sent; None if nobody counts.
+      messages_in: messages received; None if nobody counts.
+      unanswered: how many of them have no reply yet, or not all of it.
       read_sizes: the sizes of the latest reads; None if nobody asks.
+      short: whether its lines have been short lately, so that a short read will do.
     """
 
     __slots__ = (
@@ -80,32 +82,40 @@ class ConnectionStats:
         "bytes_in",
         "bytes_out",
         "messages_in",
-        "messages_out",
         "opened_at",
         "read_sizes",
+        "short",
+        "unanswered",
     )
 
     def __init__(self, now: float, *, messages: bool = True, read_sizes: bool = False) -> None:
         self.opened_at = self.active = now
         self.bytes_in = self.bytes_out = 0
         self.messages_in: int | None = 0 if messages else None
-        self.messages_out: int | None = self.messages_in
+        self.unanswered = 0
         self.read_sizes = ReadSizes() if read_sizes else None
+        self.short = False
+
+    @property
+    def messages_out(self) -> int | None:
+        """Replies sent; None if nobody counts."""
+        return None if self.messages_in is None else self.messages_in - self.unanswered
 
     def received(self, data: bytes, messages: int) -> None:
         """Count a chunk, and the messages that began in it."""
         self.bytes_in += len(data)
         if self.messages_in is not None:
             self.messages_in += messages
+            self.unanswered += messages
         if self.read_sizes is not None:
             self.read_sizes.add(len(data))
 
     def answered(self, unanswered: int) -> int:
         """All messages but so many have their replies; return how many more that are now."""
-        if self.messages_in is None or self.messages_out is None:
+        if self.messages_in is None:
             return 0
-        before, self.messages_out = self.messages_out, self.messages_in - unanswered
-        return self.messages_out - before
+        before, self.unanswered = self.unanswered, unanswered
+        return before - unanswered
 
 
 @dataclass(slots=True)

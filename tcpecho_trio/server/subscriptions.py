@@ -36,12 +36,16 @@ class Events:
     def __init__(self) -> None:
         self._subscribers: tuple[Subscriber, ...] = ()
         self._on_messages: tuple[tuple[Subscriber, MessageFilter | None], ...] = ()
+        # Those of them who have not heard enough for now.
+        self._asked: tuple[tuple[Subscriber, MessageFilter | None], ...] = ()
         self.messages = False
         """Whether anybody subscribes to messages; the pump asks before it calls."""
         self.lost = 0
         """How many times a subscriber could not be told, because no memory was left."""
         self.counting = False
         """Whether messages are counted on the connections that are opened from now on."""
+        self.begun = 0
+        """How many messages have begun on all connections on which they are counted."""
 
     def subscribe(
         self,
@@ -65,13 +69,28 @@ class Events:
         if messages is not False:
             wanted = None if messages is True else messages
             self._on_messages += ((subscriber, wanted),)
-            self.messages = True
+            self.ask_again(subscriber)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Tell it nothing more."""
         self._subscribers = tuple(s for s in self._subscribers if s != subscriber)
         self._on_messages = tuple(pair for pair in self._on_messages if pair[0] != subscriber)
-        self.messages = bool(self._on_messages)
+        self.stop_asking(subscriber)
+
+    def stop_asking(self, subscriber: Subscriber) -> None:
+        """Tell a subscriber of no messages until it wants to be asked again: it has heard enough.
+
+        Of the replies to what it has been told it hears all the same.
+        """
+        self._asked = tuple(pair for pair in self._asked if pair[0] != subscriber)
+        self.messages = bool(self._asked)
+
+    def ask_again(self, subscriber: Subscriber) -> None:
+        """Tell a subscriber of messages again, as far as its filter says so."""
+        self._asked = tuple(
+            pair for pair in self._on_messages if pair in self._asked or pair[0] == subscriber
+        )
+        self.messages = bool(self._asked)
 
     def publish(self, event: Event) -> None:
         """Tell every subscriber."""
@@ -81,7 +100,8 @@ class Events:
     def received(self, connection: ConnectionInfo, data: bytes, messages: int) -> bool:
         """A chunk came in. Return whether anybody wants to be told of the reply, too."""
         event = None
-        for subscriber, wanted in self._on_messages:
+        self.begun += messages
+        for subscriber, wanted in self._asked:
             if wanted is None or wanted(connection, data, messages):
                 event = event or MessagesReceived(connection, data, messages)
                 self._tell(subscriber, event)

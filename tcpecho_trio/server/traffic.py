@@ -17,6 +17,7 @@ import typing
 from dataclasses import dataclass
 from typing import TypeGuard, cast
 
+import outcome
 import trio
 
 from tcpecho_trio.protocol import Output, Protocol
@@ -33,6 +34,12 @@ write), but 256 KiB cost 16 µs, because glibc maps and unmaps whatever is large
 (M_MMAP_THRESHOLD, mallopt(3)). Reading into a kept buffer instead costs 0.2 µs more for the
 copy of a short message. Bulk transfer is as dear with 96 KiB or 128 KiB, or dearer: the heap's
 top is then trimmed and grown again for every chunk."""
+
+SHORT_READ = 448
+"""Bytes asked for in the next read of a client whose lines are short. What fits into 512 bytes with
+its header is Python's own to allocate (``SMALL_REQUEST_THRESHOLD``, obmalloc), which is 0.12 µs
+cheaper than to have glibc cut it from 64 KiB. A read that fills them shows that there may be
+more."""
 
 COMMAND_PIECE = 4096
 """Bytes of a chunk that holds a word which the protocol gets at a time. So much text holds some six
@@ -82,6 +89,16 @@ class Client(typing.Protocol):
         """Its counters, which are added to."""
 
 
+class Taskless(Client, typing.Protocol):
+    """A client that has no task, as long as its traffic is plain."""
+
+    def resume(self, result: outcome.Outcome[Handoff | None]) -> None:
+        """It is not carried any more, for what :meth:`carry` would return or raise.
+
+        What is left to do is done at once, or in a task.
+        """
+
+
 def is_plain(stream: trio.abc.HalfCloseableStream) -> TypeGuard[PlainStream]:
     """Whether turns can be taken on a stream now: all its bytes that have come lie in the socket.
 
@@ -124,7 +141,7 @@ def move_bare(fd: int, client: Client, events: Events, now: float) -> Handoff | 
     client.stats.active = now
     reply = client.protocol.receive_plain(data)
     if reply is not None:
-        _count_plain(data, client, events)
+        count_plain(data, client, events)
     elif not isinstance(taken := take(data, client, events), bytes):
         return taken
     else:
@@ -162,13 +179,17 @@ def move_tls(
         return None
     if not data:
         return RECEIVE  # the stream knows what an end without a close_notify is
-    client.stats.active = now
-    stream.incoming.write(data)
-    receive_plain, ssl_object = client.protocol.receive_plain, stream.ssl_object
+    stats, incoming, ssl_object = client.stats, stream.incoming, stream.ssl_object
+    stats.active = now
+    incoming.write(data)
+    receive_plain, decrypt = client.protocol.receive_plain, ssl_object.read
+    # Room for what came, no more: what is encrypted is longer than its text, and to make room for a
+    # whole record takes longer than to decrypt a short one.
+    room = min(len(data), PIECE)
     replies: list[bytes] = []
     while True:
         try:
-            text = ssl_object.read(PIECE)
+            text = decrypt(room)
         except ssl.SSLWantReadError:  # the rest of a record is still on its way
             break
         except ssl.SSLError as error:
@@ -177,9 +198,7 @@ def move_tls(
                 raise
             return Handoff(ended=True)
         reply = receive_plain(text)
-        if reply is not None:
-            _count_plain(text, client, events)
-        else:
+        if reply is None:
             # More than one reply may wait for the socket only if nothing else has to be done.
             if unsent := _send_all(fd, stream, replies, client, events):
                 stream.put_back(text)
@@ -188,11 +207,19 @@ def move_tls(
             if isinstance(taken, Handoff):
                 return taken
             reply = taken
+        elif stats.messages_in is None and not events.messages:
+            stats.bytes_in += len(text)
+        else:
+            count_plain(text, client, events)
         if reply is not None:
-            stream.encrypt(reply)
+            written = ssl_object.write(reply)
+            if written < len(reply):  # it takes several records
+                stream.encrypt(memoryview(reply)[written:])
             replies.append(reply)
-        if not (stream.incoming.pending or ssl_object.pending()):
+        # OpenSSL keeps a part of a record only where there was no room for it.
+        if not (incoming.pending or (len(text) == room and ssl_object.pending())):
             break
+        room = PIECE
         # Who is told of messages is told of each reply after its message.
         if events.messages and (unsent := _send_all(fd, stream, replies, client, events)):
             return unsent
@@ -207,8 +234,6 @@ def _send_all(
     """Send what has been encrypted, and forget the replies; what is left if not all is sent."""
     if not replies:
         return None
-    whole = replies[0] if len(replies) == 1 else b"".join(replies)
-    replies.clear()
     records = stream.outgoing.read()
     try:
         sent = write(fd, records)
@@ -216,8 +241,17 @@ def _send_all(
         sent = 0
     if sent != len(records):
         stream.outgoing.write(records[sent:])
+        whole = b"".join(replies)
+        replies.clear()
         return Handoff((whole,), len(whole))
-    _count_reply(whole, client, events)
+    stats = client.stats
+    if client.watched:
+        _count_reply(b"".join(replies), client, events)
+    else:
+        stats.bytes_out += len(replies[0]) if len(replies) == 1 else sum(map(len, replies))
+        if stats.messages_in is not None:
+            stats.answered(client.protocol.holds)
+    replies.clear()
     return None
 
 
@@ -235,6 +269,8 @@ def take(data: bytes, client: Client, events: Events) -> bytes | Handoff | None:
     client.stats.received(data, protocol.begun)
     if events.messages:
         client.watched = events.received(client.info, data, protocol.begun)
+    else:
+        client.watched, events.begun = False, events.begun + protocol.begun
     if protocol.awaits_quiet:
         return Handoff(outputs)
     if len(outputs) == 1 and isinstance(reply := outputs[0], bytes):
@@ -242,7 +278,7 @@ def take(data: bytes, client: Client, events: Events) -> bytes | Handoff | None:
     return Handoff(outputs) if outputs else None
 
 
-def _count_plain(data: bytes, client: Client, events: Events) -> None:
+def count_plain(data: bytes, client: Client, events: Events) -> None:
     """Count a chunk of whole lines, and tell of it."""
     stats = client.stats
     if stats.messages_in is None and not events.messages:
@@ -252,13 +288,15 @@ def _count_plain(data: bytes, client: Client, events: Events) -> None:
     stats.received(data, messages)
     if events.messages:
         client.watched = events.received(client.info, data, messages)
+    else:
+        client.watched, events.begun = False, events.begun + messages
 
 
 def _count_reply(reply: bytes, client: Client, events: Events) -> None:
     """Count a reply that the socket has taken whole, and tell of it."""
     stats = client.stats
     stats.bytes_out += len(reply)
-    if stats.messages_in is not None or events.messages:
+    if stats.messages_in is not None or client.watched:
         answered = stats.answered(client.protocol.holds)
-        if events.messages and client.watched:
+        if client.watched:
             events.replied(client.info, reply, answered)

@@ -200,6 +200,7 @@ ENGLISH_LOAD = LoadTexts(
     page_percentiles="Latency by percentile",
     page_latency="Latency over time",
     page_throughput="Replies a second, and errors",
+    page_figures="In figures",
     page_seconds="seconds",
     page_options="What was asked for",
     page_command="To repeat it",

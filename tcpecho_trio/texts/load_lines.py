@@ -160,6 +160,7 @@ class LoadTexts:
     page_percentiles: str
     page_latency: str
     page_throughput: str
+    page_figures: str
     page_seconds: str
     page_options: str
     page_command: str

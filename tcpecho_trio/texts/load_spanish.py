@@ -198,6 +198,7 @@ SPANISH_LOAD = LoadTexts(
     page_percentiles="Latencia por percentil",
     page_latency="Latencia en el tiempo",
     page_throughput="Respuestas por segundo y errores",
+    page_figures="En cifras",
     page_seconds="segundos",
     page_options="Lo que se pidió",
     page_command="Para repetirlo",

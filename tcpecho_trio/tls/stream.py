@@ -65,6 +65,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
       outgoing: what OpenSSL writes to.
       opening: on the server's side, what the client said before we first answered: its
         ClientHello, but at most MAX_OPENING bytes and the rest of a piece.
+      taken_in: how many bytes this stream itself has received from below. It grows also while a
+        record is not yet whole, and there is nothing to be received here.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         self._send = send or below.send_all
         self._sending = False
         self._decrypted = bytearray()  # at our own end, and not yet received by anybody
+        self.taken_in = 0
 
     async def do_handshake(self) -> None:
         """Agree on keys. A peer that is refused is told so with an alert (RFC 8446 §6.2).
@@ -251,6 +254,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
     async def _take_in(self, most: int = PIECE) -> bytes | bytearray:
         """Let OpenSSL have what comes next, and return it. Cancelling it loses nothing."""
         received = await self.below.receive_some(most)
+        self.taken_in += len(received)
         if received:
             self.incoming.write(received)
         else:

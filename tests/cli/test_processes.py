@@ -39,6 +39,43 @@ def test_a_signal_drains_and_exits_0(number: signal.Signals) -> None:
     assert server.lines[-1] == "Servidor detenido: 1 cliente atendido, 0 cortados."
 
 
+SIGNALLED = """\
+import contextlib, os, signal, sys, trio
+real = trio.open_signal_receiver
+def kill():
+    os.kill(os.getpid(), signal.SIGTERM)
+@contextlib.contextmanager
+def receiver(*numbers):
+    if {when!r} == "before":
+        kill()
+    with real(*numbers) as arriving:
+        yield arriving
+        if {when!r} == "as it closes":
+            kill()
+    if {when!r} == "after":
+        kill()
+trio.open_signal_receiver = receiver
+from tcpecho_trio.cli import main
+sys.exit(main(["serve", "--port", "0", "--no-console"]))
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "as it closes", "after"])
+def test_no_signal_is_lost_however_early_it_comes_and_none_kills_however_late(when: str) -> None:
+    with subprocess.Popen(
+        [*PROGRAM[:-2], "-c", SIGNALLED.format(when=when)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    ) as server:
+        assert server.stdout is not None
+        if when != "before":
+            assert b"activo" in server.stdout.readline()
+            server.send_signal(signal.SIGTERM)
+        _, said = server.communicate(timeout=PATIENCE)
+        assert (server.returncode, said) == (0, b"")
+
+
 def test_a_closed_standard_output_stops_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as placeholder:
         port = placeholder.getsockname()[1]

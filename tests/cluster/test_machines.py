@@ -39,7 +39,7 @@ listen echo
   bind 0.0.0.0:5000
   balance roundrobin
   option httpchk GET /readyz
-  default-server check port 9500 inter 200ms fall 1 rise 1 send-proxy-v2
+  default-server check port 9500 inter 500ms fall 2 rise 1 send-proxy-v2
   server uno {one}:5000
   server dos {two}:5000
 """
@@ -49,7 +49,7 @@ listen echo
 def test_the_recipe_is_the_one_of_the_page() -> None:
     page = (ROOT / "docs" / "cluster.md").read_text()
     (recipe,) = re.findall(r"```haproxy\n(.*?)```", page, re.DOTALL)
-    ours = HAPROXY.format(one="10.0.0.11", two="10.0.0.12").replace("inter 200ms", "inter 1s")
+    ours = HAPROXY.format(one="10.0.0.11", two="10.0.0.12").replace("inter 500ms", "inter 1s")
     assert ours.partition("listen echo")[2] in recipe
 
 
@@ -73,7 +73,7 @@ class Site:
                 *("--host", host.address, "--port", "5000", "--log-format", "json"),
                 *("--proxy-protocol", "required", "--trust-proxy", "10.77.0.0/24"),
                 *("--admin", f"http://{host.address}:9500", "--admin-token-file", str(token)),
-                *("--cluster", self.url, "--cluster-name", name, "--shutdown-delay", "2"),
+                *("--cluster", self.url, "--cluster-name", name, "--shutdown-delay", "4"),
             ],
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -108,7 +108,20 @@ class Site:
         return done.stdout.decode()
 
     def talk(self) -> Talker:
+        """A client that has been greeted."""
         return Talker(self.office.connect(self.balancer.address, 5000))
+
+    def talk_at_last(self) -> Talker:
+        """The same; on a busy machine the balancer may think for a moment that nobody is there."""
+        made: list[Talker] = []
+
+        def once() -> bool:
+            with contextlib.suppress(AssertionError):
+                made.append(self.talk())
+            return bool(made)
+
+        until(once)
+        return made[0]
 
 
 class Talker:
@@ -117,7 +130,10 @@ class Talker:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self.file = connection.makefile("rwb")
-        assert self.file.read(len(GREETING)) == GREETING
+        greeting = self.file.read(len(GREETING))
+        if greeting != GREETING:
+            self.__exit__()
+        assert greeting == GREETING
 
     def __enter__(self) -> Talker:
         return self
@@ -189,7 +205,7 @@ def names_behind(lines: set[str]) -> set[str]:
 
 def test_both_servers_list_the_clients_of_both(site: Site) -> None:
     with contextlib.ExitStack() as stack:
-        talkers = [stack.enter_context(site.talk()) for _ in range(6)]
+        talkers = [stack.enter_context(site.talk_at_last()) for _ in range(6)]
         everybody = {talker.address for talker in talkers}
         for talker in talkers:
             until(lambda t=talker: {l.partition(" ")[0] for l in t.listing()} == everybody)  # type: ignore[misc]  # noqa: E741
@@ -239,7 +255,7 @@ def test_a_server_is_restarted_under_load_and_nothing_is_lost(site: Site) -> Non
 
 
 def test_a_link_that_is_cut_and_mended(site: Site) -> None:
-    with site.talk() as first, site.talk() as second:
+    with site.talk_at_last() as first, site.talk_at_last() as second:
         until(lambda: all(len(talker.listing()) == 2 for talker in (first, second)))
         # Whoever lists the other one as being at "dos" is at "uno" itself.
         here, there = first, second
@@ -260,7 +276,7 @@ def test_a_link_that_is_cut_and_mended(site: Site) -> None:
 
 @pytest.mark.parametrize("trouble", ["cut", "killed", "frozen"])
 def test_redis_in_trouble_is_noticed_by_no_client(site: Site, trouble: str) -> None:
-    with site.talk() as first, site.talk() as second:
+    with site.talk_at_last() as first, site.talk_at_last() as second:
         until(lambda: all(len(t.listing()) == 2 for t in (first, second)))
         if trouble == "cut":
             site.store.cut()
@@ -272,7 +288,7 @@ def test_redis_in_trouble_is_noticed_by_no_client(site: Site, trouble: str) -> N
         for talker in (first, second):
             assert talker.ask("hola") == "HOLA"
             assert any(line.endswith(" s)") for line in talker.listing())
-        with site.talk() as newcomer:
+        with site.talk_at_last() as newcomer:
             assert newcomer.ask("hola") == "HOLA"
         if trouble == "cut":
             site.store.mend()

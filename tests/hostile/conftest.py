@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.hostile.lab import Lab
 from tests.support.victim import Victim, attacked
 
 
@@ -26,3 +27,8 @@ def server(attacked_server: Victim) -> Iterator[Victim]:
     """The server, which has to be well after each test."""
     yield attacked_server
     attacked_server.check()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    return Lab(tmp_path_factory.mktemp("tls"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -203,13 +204,14 @@ def test_a_rotators_signal_harms_nobody() -> None:
 def test_a_flood_of_lists_cannot_fill_the_log(way: str) -> None:
     with attacked("--dialect", "admin", way=way, greeting=ADMIN.greeting) as server:
         began = time.monotonic()
-        with server.connect() as client:
-            reading = client.makefile("rb")
-            for _ in range(5):
-                client.sendall(b"LISTAR\n" * 2000)
-                for _ in range(2 * 2000):
-                    assert reading.readline()
-            reading.close()
+        with contextlib.ExitStack() as stack:
+            for _ in range(60):  # a line of each list
+                stack.enter_context(server.connect())
+            client = stack.enter_context(server.connect())
+            reading = stack.enter_context(client.makefile("rb"))
+            client.sendall(b"LISTAR\n" * 9000)
+            for _ in range(62 * 9000):
+                assert reading.readline()
         assert server.stop() == 0
         seconds = time.monotonic() - began
         spoken = len(server.events("received")) + len(server.events("replied"))

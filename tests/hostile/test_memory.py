@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import selectors
 import socket
+import ssl
 import time
 
 import pytest
 
 from tcpecho_trio.dialects import ADMIN
 from tcpecho_trio.server.memory import CLIENT
+from tests.hostile.lab import Lab
 from tests.hostile.test_resources import unread
 from tests.support.victim import Victim, attacked
 
@@ -44,18 +46,23 @@ def flood(clients: list[socket.socket], data: bytes) -> None:
         last = time.monotonic()
         while ready := selector.select(0.5):
             for key, _ in ready:
-                with contextlib.suppress(BlockingIOError):
+                with contextlib.suppress(BlockingIOError, ssl.SSLWantWriteError):
                     assert isinstance(key.fileobj, socket.socket)
                     key.fileobj.send(data)
                     last = time.monotonic()
             assert time.monotonic() - last < 60
 
 
-def cost(server: Victim, data: bytes) -> float:
+def cost(server: Victim, data: bytes, context: ssl.SSLContext | None = None) -> float:
     """Bytes of memory that each of them costs at most."""
     before = server.memory()
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(unread(server)) for _ in range(NEVER_READING)]
+        clients = [
+            stack.enter_context(context.wrap_socket(client, server_hostname="localhost"))
+            if context
+            else stack.enter_context(client)
+            for client in (unread(server) for _ in range(NEVER_READING))
+        ]
         flood(clients, data)
         return (server.peak_memory() - before) / NEVER_READING
 
@@ -66,4 +73,14 @@ def test_a_client_that_never_reads_costs_no_more_than_was_promised(kind: str, wa
     options = ("--dialect", dialect, "--quiet", "--write-timeout", "60", "--drain-timeout", "0")
     with attacked(*options, way=way, greeting=greeting) as server:
         assert cost(server, unit * (200_000 // len(unit))) < PROMISED
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("kind", ["text that grows", "lists", "reports"])
+def test_over_tls_it_costs_no_more(kind: str, way: str, lab: Lab) -> None:
+    dialect, unit, greeting = FLOODS[kind]
+    options = ("--dialect", dialect, "--quiet", "--write-timeout", "60", "--drain-timeout", "0")
+    with attacked(*options, *lab.server, way=way, greeting=greeting) as server:
+        server.encrypt(lab.context)
+        assert cost(server, unit * (200_000 // len(unit)), lab.context) < PROMISED
         assert server.stop() == 0

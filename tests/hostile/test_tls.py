@@ -8,31 +8,11 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import trustme
 
+from tests.hostile.lab import Lab
 from tests.support.victim import PATIENCE, Victim, attacked, read_all, read_exactly
-
-
-class Lab:
-    """A server's certificate, and whom to trust for it."""
-
-    def __init__(self, folder: Path) -> None:
-        authority = trustme.CA()
-        issued = authority.issue_cert("localhost")
-        certificate, key = str(folder / "server.pem"), str(folder / "server.key")
-        issued.private_key_and_cert_chain_pem.write_to_path(certificate)
-        issued.private_key_pem.write_to_path(key)
-        self.server = ("--tls-cert", certificate, "--tls-key", key)
-        self.context = ssl.create_default_context()
-        authority.configure_trust(self.context)
-
-
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    return Lab(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tcpecho_trio.load.histogram import Histogram
 from tcpecho_trio.load.plan import Plan
 from tcpecho_trio.load.report import Report
 from tcpecho_trio.load.schedule import NEVER
@@ -119,6 +120,18 @@ def test_messages_that_wait_for_a_stalled_server_are_as_late_as_they_are() -> No
     assert opened.max == pytest.approx(0.2, rel=0.01)
     assert opened.service.quantile(0.99) < 0.001
     assert opened.sent == 1000
+
+
+def test_a_generator_that_was_stopped_says_so() -> None:
+    """What waited for it was late for its sake, though its connections were busy, too."""
+    plan = Plan(LoadSettings(rate=100, duration=4.0))
+    plan.start(0)
+    talk = plan.conversations[0]
+    talk.opened(0, 0)
+    assert plan.advance(0)
+    plan.advance(2_000 * MS)
+    lateness = Histogram(plan.tally.lateness)
+    assert lateness.maximum == pytest.approx(1.99, rel=0.01)
 
 
 def test_what_was_due_is_still_sent_after_the_end() -> None:

@@ -134,7 +134,8 @@ def _try_module(
                 if verdict is Verdict.SURVIVED:
                     report.survivors.append(mutant)
                 if options.verbose or verdict is Verdict.SURVIVED:
-                    print(f"{verdict.value}: {mutant.was} → {mutant.becomes} {by}", flush=True)
+                    change = f"{mutant.was} → {mutant.becomes}"
+                    print(f"{verdict.value}: {mutant.place}: {change} {by}", flush=True)
 
 
 def _next_to_try(

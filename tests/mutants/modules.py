@@ -63,6 +63,7 @@ MODULES = {
         ("server/connection.py", "server/write_timeout.py", "server/turns.py"),
         (
             "server/test_turns.py",
+            "server/test_connection_stories.py",
             *_CONNECTION,
             "server/test_pump_time.py",
             "server/test_events.py",
@@ -82,8 +83,10 @@ MODULES = {
             "server/fault_stage.py",
         ),
         (
+            "server/test_connection_stories.py",
             "server/test_admission.py",
             "server/test_admission_bounds.py",
+            "server/test_no_memory.py",
             "server/test_address_limit.py",
             "server/test_server.py",
             "server/test_faults.py",

@@ -139,8 +139,21 @@ def mutants_of(path: str, source: str) -> list[Mutant]:
         assert isinstance(changed, cst.Module)
         code = changed.code
         if code != source and code not in mutants and _compiles(code):
-            mutants[code] = _mutant(path, _place(way), source, code)
+            mutant = _mutant(path, _place(way), source, code)
+            if not _changes_nothing(mutant):
+                mutants[code] = mutant
     return list(mutants.values())
+
+
+def _changes_nothing(mutant: Mutant) -> bool:
+    """Whether only mypy could notice it, or it is another name of the same encoding."""
+    one_encoding = mutant.was.replace('"utf-8"', '"UTF-8"') == mutant.becomes.replace(
+        '"utf-8"', '"UTF-8"'
+    )
+    return (
+        one_encoding
+        or re.match(r"\w+(: TypeAlias)? = (Callable|Generator|bytes \|)", mutant.was) is not None
+    )
 
 
 def _compiles(code: str) -> bool:

@@ -37,6 +37,9 @@ IMPORTED = (
 LOOK = 0.2
 """Seconds between two looks at whether the tests still do something."""
 
+BUDGET = 600.0
+"""Seconds of the processor for a test of which nothing is known."""
+
 RESULT, OUTPUT = Path("result.json"), Path("output.txt")
 
 NOT_REWRITTEN = "ignore::pytest.PytestAssertRewriteWarning"
@@ -54,6 +57,7 @@ class Order:
       files: with the tests.
       tests: which of them, in this order, until one fails; empty for all.
       seconds: of the processor that it may take.
+      budgets: the same for each test. Others have :data:`BUDGET`.
       quiet: seconds after which a run counts as hanging, if none of its processes does anything.
       coverage: where to keep which test runs which line; empty for nowhere.
     """
@@ -61,6 +65,7 @@ class Order:
     files: list[str]
     tests: list[str]
     seconds: int
+    budgets: dict[str, float]
     quiet: float
     coverage: str = ""
 
@@ -73,6 +78,8 @@ class Result:
       code: pytest's exit code; None if it took too long.
       failed: the first test that failed.
       durations: seconds that each test took.
+      used: those of them in which this process used the processor.
+      quiet: the longest time in seconds in which none of its processes did anything.
       starts_processes: tests that do, and so may run lines that no coverage shows.
       output: what pytest said, if something failed.
     """
@@ -80,6 +87,8 @@ class Result:
     code: int | None = None
     failed: str = ""
     durations: dict[str, float] = field(default_factory=dict)
+    used: dict[str, float] = field(default_factory=dict)
+    quiet: float = 0.0
     starts_processes: list[str] = field(default_factory=list)
     output: str = ""
 
@@ -96,6 +105,7 @@ class Plugin:
         self.result = Result()
         self._coverage: Any = None
         self._test = ""
+        self._begun = 0.0
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -130,6 +140,9 @@ class Plugin:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """What comes now belongs to this test."""
         self._test = nodeid
+        self._begun = time.process_time()
+        # What spins for ever is killed by SIGPROF (setitimer(2)).
+        signal.setitimer(signal.ITIMER_PROF, self.order.budgets.get(nodeid, BUDGET))
         if self._coverage is not None:
             self._coverage.switch_context(nodeid)
 
@@ -137,6 +150,7 @@ class Plugin:
         """Remember how a test went."""
         durations = self.result.durations
         durations[report.nodeid] = durations.get(report.nodeid, 0.0) + report.duration
+        self.result.used[report.nodeid] = time.process_time() - self._begun
         if report.failed and not self.result.failed:
             self.result.failed = report.nodeid
 
@@ -151,7 +165,7 @@ def run(order: Order) -> Result:
     child = os.fork()
     if child == 0:
         _child(order)
-    ended = _wait(child, order.quiet)
+    ended, quiet = _wait(child, order.quiet)
     with suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # programs that a test had started, too
     if not ended:
@@ -159,6 +173,7 @@ def run(order: Order) -> Result:
     if not (ended and RESULT.exists()):
         return Result()
     result = Result(**json.loads(RESULT.read_text()))
+    result.quiet = quiet
     if result.code:
         result.output = OUTPUT.read_text(errors="replace")[-5000:]
     return result
@@ -194,25 +209,26 @@ def _child(order: Order) -> NoReturn:
         os._exit(0)
 
 
-def _wait(child: int, quiet: float) -> bool:
-    """Wait until the child ends; false if it hangs.
+def _wait(child: int, quiet: float) -> tuple[bool, float]:
+    """Wait until the child ends, or hangs: whether it ended, and its longest time of quiet.
 
     How long it takes says nothing on a machine that has others to serve. But whoever neither
     uses the processor nor stands in the queue for it is waiting for something.
     """
-    seen, since = -1, time.monotonic()
+    seen, since, longest = -1, time.monotonic(), 0.0
     pidfd = os.pidfd_open(child)
     try:
         while True:
             if select.select([pidfd], [], [], LOOK)[0]:
                 os.waitpid(child, 0)
-                return True
+                return True, longest
             runnable, used = _doing(child)
             now = time.monotonic()
             if runnable or used != seen:
                 seen, since = used, now
-            elif now - since > quiet:
-                return False
+            longest = max(longest, now - since)
+            if longest > quiet:
+                return False, longest
     finally:
         os.close(pidfd)
 

@@ -32,7 +32,8 @@ COPIED = (
 )
 
 SLOWNESS = 4
-"""How many times as much of the processor as without a mistake the tests may take."""
+"""How many times as much of the processor as without a mistake a test may take, besides a second;
+and how many times as long all may do nothing, besides three seconds."""
 
 
 class Verdict(enum.Enum):
@@ -51,6 +52,8 @@ class Knowledge:
     Args:
       files: with the tests.
       durations: seconds that each takes, in the order in which they run.
+      used: those in which it uses the processor.
+      quiet: the longest time in seconds in which they all wait.
       starts_processes: those that do. No coverage shows which lines they run.
       tests_of_line: by file and line, the tests that run it. Those of a line that runs at the
         import have the empty name among them.
@@ -59,6 +62,8 @@ class Knowledge:
 
     files: list[str]
     durations: dict[str, float]
+    used: dict[str, float]
+    quiet: float
     starts_processes: set[str]
     tests_of_line: dict[str, dict[int, list[str]]]
     killers: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -99,7 +104,7 @@ class Copy:
         files = [name for name in names if (self._root / name).exists()]
         data = self._root / "coverage.sqlite"
         data.unlink(missing_ok=True)
-        result = self._run(Order(files, [], 3600, 60.0, str(data)))
+        result = self._run(Order(files, [], 3600, {}, 60.0, str(data)))
         if result.code != 0:
             raise SystemExit(f"without any mutant the tests fail:\n{result.output}")
         measured = CoverageData(str(data))
@@ -107,6 +112,8 @@ class Copy:
         return Knowledge(
             files,
             result.durations,
+            result.used,
+            result.quiet,
             set(result.starts_processes),
             {
                 str(path): measured.contexts_by_lineno(str(self._root / path))
@@ -117,12 +124,13 @@ class Copy:
     def try_out(self, mutant: Mutant, known: Knowledge) -> tuple[Verdict, str]:
         """Run the tests on a mutant; also say which test failed first."""
         tests = known.tests_for(mutant)
-        seconds = [known.durations[test] for test in tests]
+        budgets = {test: 1 + SLOWNESS * known.used[test] for test in tests}
         order = Order(
             [name for name in known.files if any(test.startswith(name) for test in tests)],
             tests,
-            10 + int(SLOWNESS * sum(seconds)),
-            5 + 2 * max(seconds, default=0),
+            10 + int(sum(budgets.values())),
+            budgets,
+            3 + SLOWNESS * known.quiet,
         )
         path = self._root / mutant.path
         sound = path.read_text()

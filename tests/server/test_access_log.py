@@ -154,6 +154,7 @@ async def test_a_bug_of_ours_has_one_line(monkeypatch: pytest.MonkeyPatch) -> No
                 patch.setattr(f"tcpecho_trio.server.{what}", fail)
                 async with await server.connect() as client:
                     with contextlib.suppress(trio.BrokenResourceError):
+                        await client.send_all(b"DESCONEXION\n")  # more than plain traffic
                         await read_all(client)
                 await until(lambda: server.registry.closed > before)
 

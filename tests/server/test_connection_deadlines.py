@@ -220,3 +220,26 @@ async def test_a_reset_while_sending_is_a_broken_connection() -> None:
         nursery.start_soon(reset)
         with pytest.raises(trio.BrokenResourceError):
             await send_all(sender, bytes(10_000_000), PERIOD)
+
+
+async def test_a_send_is_always_a_checkpoint() -> None:
+    ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
+    async with ours, theirs:
+        with trio.testing.assert_checkpoints():
+            await send_all(ours, b"hola", 30)
+        assert await theirs.receive_some() == b"hola"
+
+
+async def test_pieces_of_a_word_keep_a_client_though_nothing_is_answered(
+    autojump_clock: MockClock,
+) -> None:
+    async with served(idle_timeout=60) as wire:
+        await wire.say(b"hola\n")
+        await wire.hear(b"HOLA\n")
+        for letter in (b"D", b"E", b"S", b"C"):
+            await trio.sleep(40)
+            await wire.say(letter)
+        start = trio.current_time()
+        assert await wire.hear_end() == b"DESC"
+        assert trio.current_time() - start == pytest.approx(60 + QUIET_PERIOD)
+    assert wire.ending() == "idle"

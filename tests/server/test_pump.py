@@ -39,6 +39,8 @@ def agree_on(schedule: Schedule, tls: Tls | None = None, secure: Secure | None =
     async def main(pump: bool) -> bytes:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(running, "PUMP", pump)
+            # A machine that is busy for longer than this would cost the client its last replies.
+            patched.setattr("tcpecho_trio.server.connection.LINGER_TIME", 60)
             async with running_server(Settings(dialect=schedule.dialect), tls=tls) as server:
                 return await play(server, schedule, secure)
 
@@ -310,6 +312,8 @@ async def test_messages_moved_by_the_pump_are_told_like_any_others() -> None:
     for pump in (True, False):
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(running, "PUMP", pump)
+            # A machine that is busy for longer than this would cost the client its last replies.
+            patched.setattr("tcpecho_trio.server.connection.LINGER_TIME", 60)
             async with running_server() as server, await server.connect() as stream:
                 for message in (b"hola\n", b"uno\ndos\n", b"DESCO\n", b"DESCONEXION\n"):
                     await stream.send_all(message)

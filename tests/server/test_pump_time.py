@@ -17,7 +17,7 @@ from tcpecho_trio.server import Events, Settings
 from tcpecho_trio.server import pump as pump_module
 from tcpecho_trio.server.connection import QUIET_PERIOD
 from tcpecho_trio.server.connection_info import ConnectionInfo
-from tcpecho_trio.server.pump import Pump, pump_exists
+from tcpecho_trio.server.pump import BATCH, SLICE, Pump, pump_exists
 from tcpecho_trio.server.stats import ConnectionStats
 from tcpecho_trio.server.traffic import COMMAND_PIECE, READ_SIZE
 from tests.support.running import read_all, read_exactly, running_server, until
@@ -138,6 +138,62 @@ async def test_under_a_flood_other_tasks_get_their_turn_after_each_slice(
         assert 100 < reads <= 3 * 10 * 20
         nursery.cancel_scope.cancel()
     pump.close()
+
+
+@pytest.mark.skipif(not pump_exists(), reason="there is no epoll here")
+async def test_where_each_turn_takes_long_fewer_are_served_between_two_passes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise a pass beside two hundred floods of text took 40 ms, and a signal takes four."""
+    now, cost, served, most = 0.0, 0.0, 0, 0
+    done = trio.Event()
+    real_read = os.read
+
+    def read(fd: int, size: int) -> bytes:
+        nonlocal now, served
+        now += cost
+        served += 1
+        return real_read(fd, size)
+
+    async def watch_passes() -> None:
+        nonlocal served, most
+        while not done.is_set():
+            await trio.lowlevel.checkpoint()
+            most, served = max(most, served), 0
+
+    monkeypatch.setattr(pump_module, "read", read)
+    monkeypatch.setattr(pump_module, "perf_counter", lambda: now)
+
+    async def most_in_a_pass(clients: list[trio.SocketStream]) -> int:
+        nonlocal most, served, done
+        await trio.testing.wait_all_tasks_blocked()
+        most, served, done = 0, 0, trio.Event()
+        for client in clients:
+            os.write(client.socket.fileno(), b"adios\n")  # before the pump can look
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch_passes)
+            for client in clients:
+                assert await read_exactly(client, 6) == b"ADIOS\n"
+            done.set()
+        return most
+
+    async with running_server() as server:
+        clients = [await server.connect() for _ in range(100)]
+        for client in clients:
+            await asked(client, b"hola\n")
+        cost = SLICE / 4
+        assert await most_in_a_pass(clients) >= BATCH
+        for _ in range(6):
+            await most_in_a_pass(clients)
+        assert 4 <= await most_in_a_pass(clients) <= 16  # a slice, and up to two more
+        cost = SLICE / 1000
+        for _ in range(20):
+            await most_in_a_pass(clients)
+        cost = SLICE / 50
+        assert await most_in_a_pass(clients) > 50  # short messages: a whole slice again
+        for client in clients:
+            await client.aclose()
+    await until(lambda: server.registry.closed == 100)
 
 
 @pytest.mark.skipif(not pump_exists(), reason="there is no epoll here")

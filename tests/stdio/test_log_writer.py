@@ -39,12 +39,12 @@ def lost(count: int) -> str:
 
 
 async def test_lines_are_written_in_order(pipe: Ends) -> None:
-    outlet = LogWriter(pipe[1].fileno(), lost)
+    writer = LogWriter(pipe[1].fileno(), lost)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(outlet.run)
+        nursery.start_soon(writer.run)
         for number in range(100):
-            outlet.put(f"línea {number}")
-        await outlet.flush()
+            writer.put(f"línea {number}")
+        await writer.flush()
         nursery.cancel_scope.cancel()
     assert pipe[0].read(65536).decode() == "".join(f"línea {n}\n" for n in range(100))
 
@@ -60,17 +60,17 @@ async def test_lines_are_written_in_order(pipe: Ends) -> None:
 async def test_a_line_that_the_encoding_lacks_is_escaped(
     pipe: Ends, encoding: str, line: str, written: bytes
 ) -> None:
-    outlet = LogWriter(pipe[1].fileno(), lost, encoding=encoding)
+    writer = LogWriter(pipe[1].fileno(), lost, encoding=encoding)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(outlet.run)
-        outlet.put(line)
-        await outlet.flush()
+        nursery.start_soon(writer.run)
+        writer.put(line)
+        await writer.flush()
         nursery.cancel_scope.cancel()
     assert pipe[0].read(100) == written
 
 
 async def test_a_stalled_output_drops_lines_and_says_so_once_it_moves(pipe: Ends) -> None:
-    outlet = LogWriter(pipe[1].fileno(), lost)
+    writer = LogWriter(pipe[1].fileno(), lost)
     line = "x" * 1023
     lines = 3 * MAX_QUEUED // 1024
     received = b""
@@ -79,9 +79,9 @@ async def test_a_stalled_output_drops_lines_and_says_so_once_it_moves(pipe: Ends
         return pipe[0].readall()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(outlet.run)
+        nursery.start_soon(writer.run)
         for _ in range(lines):
-            outlet.put(line)  # nobody reads, and yet this does not block
+            writer.put(line)  # nobody reads, and yet this does not block
 
         async def drain_pipe() -> None:
             nonlocal received
@@ -89,7 +89,7 @@ async def test_a_stalled_output_drops_lines_and_says_so_once_it_moves(pipe: Ends
 
         async with trio.open_nursery() as reading:
             reading.start_soon(drain_pipe)
-            await outlet.flush()
+            await writer.flush()
             nursery.cancel_scope.cancel()
             pipe[1].close()
     told = received.decode().splitlines()
@@ -99,11 +99,11 @@ async def test_a_stalled_output_drops_lines_and_says_so_once_it_moves(pipe: Ends
 
 async def test_a_reader_that_left_costs_lines_and_nothing_else(pipe: Ends) -> None:
     pipe[0].close()
-    outlet = LogWriter(pipe[1].fileno(), lost)
+    writer = LogWriter(pipe[1].fileno(), lost)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(outlet.run)
-        outlet.put("nobody hears this")
-        await outlet.flush()
+        nursery.start_soon(writer.run)
+        writer.put("nobody hears this")
+        await writer.flush()
         nursery.cancel_scope.cancel()
 
 
@@ -123,11 +123,11 @@ async def test_flushing_a_stalled_output_gives_up(
     if how == "in a thread":
         monkeypatch.setattr("tcpecho_trio.stdio.output.reopened", lambda *_, **__: None)
         monkeypatch.setattr("tcpecho_trio.stdio.output._write", watched)
-    outlet = LogWriter(pipe[1].fileno(), lost)
+    writer = LogWriter(pipe[1].fileno(), lost)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(outlet.run)
-        outlet.put("x" * 500_000)
-        await outlet.flush()
+        nursery.start_soon(writer.run)
+        writer.put("x" * 500_000)
+        await writer.flush()
         nursery.cancel_scope.cancel()
     pipe[0].close()
     if how == "in a thread":  # it must be gone before its descriptor's number is used again
@@ -137,27 +137,27 @@ async def test_flushing_a_stalled_output_gives_up(
 async def test_lines_that_could_not_be_written_are_told_when_it_works_again(
     pipe: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outlet = LogWriter(pipe[1].fileno(), lost)
+    writer = LogWriter(pipe[1].fileno(), lost)
     real_write = os.write
 
     def full_disk(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(outlet.run)
+        nursery.start_soon(writer.run)
         monkeypatch.setattr(os, "write", full_disk)
-        outlet.put("one")
-        outlet.put("two")
-        await outlet.flush()
+        writer.put("one")
+        writer.put("two")
+        await writer.flush()
         monkeypatch.setattr(os, "write", real_write)
-        outlet.put("three")
-        await outlet.flush()
+        writer.put("three")
+        await writer.flush()
         monkeypatch.setattr(os, "write", full_disk)
-        outlet.put("four")
-        await outlet.flush()
+        writer.put("four")
+        await writer.flush()
         monkeypatch.setattr(os, "write", real_write)
-        outlet.put("five")
-        await outlet.flush()
+        writer.put("five")
+        await writer.flush()
         nursery.cancel_scope.cancel()
     assert pipe[0].read(100) == b"three\nlost 2\nfive\nlost 1\n"
 
@@ -182,20 +182,20 @@ class Disk:
 async def test_a_line_that_was_cut_is_completed_before_anything_else(
     pipe: Ends, monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
-    outlet = LogWriter(pipe[1].fileno(), lost)
+    writer = LogWriter(pipe[1].fileno(), lost)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(outlet.run)
+        nursery.start_soon(writer.run)
         with monkeypatch.context() as patch:
             disk = Disk(patch, left)
             for line in ("one", "two", "six"):
-                outlet.put(line)
-            await outlet.flush()
+                writer.put(line)
+            await writer.flush()
             for room in (0, 1, 0):  # and the rest of the line can be cut, too
                 disk.left += room
-                outlet.put("lost")
-                await outlet.flush()
-        outlet.put("end")
-        await outlet.flush()
+                writer.put("lost")
+                await writer.flush()
+        writer.put("end")
+        await writer.flush()
         nursery.cancel_scope.cancel()
     *told, last = pipe[0].read(1000).decode().splitlines()
     assert told[-1] == "end"
@@ -204,47 +204,93 @@ async def test_a_line_that_was_cut_is_completed_before_anything_else(
         begun.append("lost")
     assert told[:-1] == begun
     assert last == f"lost {6 - len(begun)}"
-    assert outlet._size == 0
+    assert writer._size == 0
+
+
+async def test_a_line_that_was_cut_is_not_completed_in_another_file(
+    pipe: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = LogWriter(pipe[1].fileno(), lost)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        for line in ("one", "two"):  # the second is cut in the same file again
+            with monkeypatch.context() as patch:
+                Disk(patch, 2)
+                writer.put(line)
+                await writer.flush()
+            if line == "one":
+                writer.start_anew()
+            writer.put("end")
+            await writer.flush()
+        nursery.cancel_scope.cancel()
+    assert pipe[0].read(1000) == b"onend\nlost 1\ntwo\nend\n"
+    assert writer.dropped == 1
+    assert writer._size == 0
+
+
+async def test_the_file_may_change_in_the_middle_of_a_line(
+    pipe: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = LogWriter(pipe[1].fileno(), lost)
+    disk = Disk(monkeypatch, 2)
+    rooms = iter((1000, 1000))
+
+    def write(fd: int, data: bytes | memoryview) -> int:
+        written = disk(fd, data)
+        disk.left = next(rooms, disk.left)
+        writer.start_anew()
+        return written
+
+    monkeypatch.setattr(os, "write", write)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        for line in ("one", "end"):
+            writer.put(line)
+            await writer.flush()
+        nursery.cancel_scope.cancel()
+    assert pipe[0].read(1000) == b"onend\nlost 1\n"
+    assert writer.dropped == 1
 
 
 async def test_lines_that_failed_take_no_room_for_ever(
     pipe: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outlet = LogWriter(pipe[1].fileno(), lost)
+    writer = LogWriter(pipe[1].fileno(), lost)
     line, count = "x" * 65535, 3 * MAX_QUEUED // 65536
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(outlet.run)
+        nursery.start_soon(writer.run)
         with monkeypatch.context() as patch:
             Disk(patch, 0)
             for _ in range(count):
-                outlet.put(line)
-                await outlet.flush()
-        outlet.put("end")
-        await outlet.flush()
+                writer.put(line)
+                await writer.flush()
+        writer.put("end")
+        await writer.flush()
         nursery.cancel_scope.cancel()
     assert pipe[0].read(1000).decode() == f"end\nlost {count}\n"
+    assert writer.dropped == count
 
 
 async def test_what_has_no_room_for_a_while_is_still_counted(
     pipe: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outlet = LogWriter(pipe[1].fileno(), lambda count: f"lost {count}".ljust(MAX_QUEUED - 10))
+    writer = LogWriter(pipe[1].fileno(), lambda count: f"lost {count}".ljust(MAX_QUEUED - 10))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(outlet.run)
+        nursery.start_soon(writer.run)
         with monkeypatch.context() as patch:
             Disk(patch, 0)
             for _ in range(3):
-                outlet.put("one")
-                await outlet.flush()
-        outlet.put("two")
-        real = outlet._tell_lost
+                writer.put("one")
+                await writer.flush()
+        writer.put("two")
+        real = writer._tell_lost
 
         def tell_late() -> None:  # as when others have filled the queue meanwhile
-            outlet.put("x" * 100)
-            outlet._tell_lost = real  # type: ignore[method-assign]
+            writer.put("x" * 100)
+            writer._tell_lost = real  # type: ignore[method-assign]
             real()
 
-        outlet._tell_lost = tell_late  # type: ignore[method-assign]
+        writer._tell_lost = tell_late  # type: ignore[method-assign]
         received = b""
         while b"lost" not in received:
             await trio.lowlevel.wait_readable(pipe[0].fileno())
@@ -261,16 +307,16 @@ async def test_without_threads_lines_are_lost_and_counted_until_there_are_some(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("tcpecho_trio.stdio.output.reopened", lambda *_, **__: None)
-    outlet = LogWriter(pipe[1].fileno(), lost)
+    writer = LogWriter(pipe[1].fileno(), lost)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(outlet.run)
+        nursery.start_soon(writer.run)
         with monkeypatch.context() as patch:
             patch.setattr(trio.to_thread, "run_sync", refuse)
             for _ in range(3):
-                outlet.put("nobody writes this")
-                await outlet.flush()
-        outlet.put("end")
-        await outlet.flush()
+                writer.put("nobody writes this")
+                await writer.flush()
+        writer.put("end")
+        await writer.flush()
         nursery.cancel_scope.cancel()
     assert pipe[0].read(1000) == b"end\nlost 3\n"
 
@@ -283,12 +329,12 @@ class Huge(str):
 
 
 async def test_without_memory_lines_are_lost_and_counted(pipe: Ends) -> None:
-    outlet = LogWriter(pipe[1].fileno(), lost)
+    writer = LogWriter(pipe[1].fileno(), lost)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(outlet.run)
-        outlet.put(Huge())
-        outlet.put("end")
-        await outlet.flush()
+        nursery.start_soon(writer.run)
+        writer.put(Huge())
+        writer.put("end")
+        await writer.flush()
         nursery.cancel_scope.cancel()
     assert pipe[0].read(1000) == b"end\nlost 1\n"
 

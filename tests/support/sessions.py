@@ -14,6 +14,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.support.certificates import Certificates
 from tests.support.pages import Command
 from tests.support.processes import PATIENCE
 from tests.support.screens import CTRL_D, screen
@@ -60,9 +61,10 @@ class Session:
             self._run(command)
 
     def _serve(self, command: Command) -> None:
-        line = command.line
+        line = re.sub(r"\s+#.*", "", command.line)
         if not {"--port", "--listen", "--unix"} & set(command.arguments):
             line += " --port 5000"
+        self._make_files(command.arguments)
         # In the order in which they are told: the port, the endpoints, the administrator's.
         wanted = [
             port
@@ -89,6 +91,18 @@ class Session:
             self.ports[port] = now
             printed = printed.replace(f":{now}", f":{port}")
         assert command.shown in (None, printed), printed
+
+    def _make_files(self, arguments: list[str]) -> None:
+        """Have the certificates that a page takes for granted."""
+        named = [self.folder / word for word in arguments if word.endswith((".pem", ".key"))]
+        if all(file.exists() for file in named):
+            return
+        certificates = Certificates(self.folder)
+        for name, origin in (
+            ("cert.pem", certificates.files.certificate),
+            ("key.pem", certificates.files.key),
+        ):
+            shutil.copy(origin, self.folder / name)
 
     def _talk(self, command: Command) -> None:
         """A person at a terminal, who looks at what comes and leaves."""

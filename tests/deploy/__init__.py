@@ -1,0 +1,1 @@
+"""What is in deploy/, as the programs that it is for read it and run it."""

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
+from tcpecho_trio.cluster import events as cluster_events_module
 from tcpecho_trio.cluster.resp import Trouble
 from tcpecho_trio.proxy_protocol import Command, Header, Tlv, TlvType, Transport
 from tcpecho_trio.server import events as events_module
@@ -41,7 +42,7 @@ LISTED = {named(row[0])[0]: (row[1] == "yes", named(row[2])) for row in table("T
 
 EVENTS = [
     kind
-    for module in (events_module, journal_module)
+    for module in (events_module, cluster_events_module, journal_module)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Event) and kind.name
 ]
@@ -73,6 +74,7 @@ SAMPLES: dict[Any, Any] = {
     float: 1.5,
     str: "untrusted",
     str | None: "p:1",
+    int | None: 3,
 }
 
 

@@ -31,7 +31,7 @@ OPTIONS = {
     for parameter in command.params
     for option in parameter.opts
 } | {"--help"}
-OF_OTHERS = {"--quick"}
+OF_OTHERS = {"--quick", "--load-generator"}
 """Options of `nox -s bench`."""
 
 WITH_COMMANDS = [each for each in PAGES if each.blocks("console")]

@@ -37,7 +37,7 @@ from tcpecho_trio.errors import AdminError
 from tcpecho_trio.nurseries import open_nursery
 from tcpecho_trio.server.accepting import keep_alive
 from tcpecho_trio.server.events import Unraisable
-from tcpecho_trio.server.listeners import ABSENT, PORT_ATTEMPTS, addresses_of, free_port
+from tcpecho_trio.server.opening import ABSENT, PORT_ATTEMPTS, addresses_of, free_port
 from tcpecho_trio.server.tls import Tls
 from tcpecho_trio.server.turns import Turns
 from tcpecho_trio.server.unix_socket import listening_at

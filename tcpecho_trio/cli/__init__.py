@@ -85,6 +85,7 @@ def _obey(arguments: list[str], texts: Texts, program: str) -> int:
             arguments,
             prog_name=program,
             standalone_mode=False,
+            obj=tuple(arguments),  # for those who start the program once more
         )
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())

@@ -57,6 +57,7 @@ def add_load_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any])
         "--expect", type=OneOf("upper", "echo", "any"), default="upper", help=words.help_expect
     )
     @click.option("--framing", type=OneOf("line", "raw"), default="line", help=words.help_framing)
+    @click.option("--leave", type=Message(), metavar="TEXT", help=words.help_leave)
     @click.option("--churn", is_flag=True, help=words.help_churn)
     @click.option("--think", type=Time(zero=True), default="0s", help=words.help_think)
     @click.option("--timeout", type=Time(), default="5s", help=words.help_timeout)
@@ -88,6 +89,7 @@ def add_load_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any])
         rate: float | str,
         message: str | None,
         file: str | None,
+        leave: str | None,
         unix: str,
         tls: bool,
         tls_ca: str | None,
@@ -114,6 +116,7 @@ def add_load_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any])
             (words.two_texts, message is not None and file is not None),
             (words.sized_text, given("size") and (message is not None or file is not None)),
             (words.slo_alone, given("slo") and rest["ramp"] is None),
+            (words.leave_alone, leave is not None and rest["framing"] != "raw"),
         ):
             if wrong:
                 raise click.UsageError(refused)
@@ -124,7 +127,7 @@ def add_load_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any])
         from tcpecho_trio.client import ClientTls
         from tcpecho_trio.client.connect import Target
         from tcpecho_trio.errors import LoadFailed
-        from tcpecho_trio.load.settings import LoadSettings, read_texts
+        from tcpecho_trio.load.settings import DISCONNECT, LoadSettings, read_texts
 
         over = None
         if tls or tls_ca or tls_cert or sni or insecure:
@@ -144,6 +147,7 @@ def add_load_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any])
             target=Target(host=host, port=port, path=unix, tls=over, proxy=send_proxy),
             rate=None if isinstance(rate, str) else rate,
             texts=said,
+            leave=DISCONNECT if leave is None else leave.encode("utf-8", "surrogateescape"),
             anywhere=yes_i_may,
             **rest,
         )

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import abc
 import math
+import os
 import re
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import click
 
 from tcpecho_trio.dialects import DIALECTS
 from tcpecho_trio.texts import Texts
+
+MOST_PROCESSES = 64
+"""Processes that a server can have: as many as large machines have processors. One process answers
+some hundred thousand messages a second."""
 
 
 class BadValue(click.BadParameter):
@@ -55,7 +61,7 @@ class Told(click.ParamType):  # type: ignore[type-arg]  # generic only since cli
 
     def expected(self, texts: Texts) -> str:
         """What it takes, for a person: the end of a sentence."""
-        line: str = getattr(texts, self.expects)
+        line: str = attrgetter(self.expects)(texts)
         return line.format(type=self)
 
 
@@ -71,6 +77,30 @@ class Within(Told, click.IntRange):
     def __init__(self, least: int, most: int | None = None) -> None:
         self.expects = "expects_at_least" if most is None else "expects_within"
         super().__init__(least, most)
+
+
+class Processes(Told, click.IntRange):
+    """A number of processes, or ``auto``: one for each processor that we may use."""
+
+    name = "processes"
+    expects = "processes.expects_processes"
+    most = MOST_PROCESSES
+
+    def __init__(self) -> None:
+        super().__init__(1, MOST_PROCESSES)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse it; count the processors."""
+        if value == "auto":
+            return min(_processors(), MOST_PROCESSES)
+        return super().convert(value, param, ctx)
+
+
+def _processors() -> int:
+    """How many processors we may use (sched_getaffinity(2)); macOS does not say."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Seconds(Told, click.FloatRange):
@@ -258,6 +288,15 @@ class Message(Parsed):
 def dialect_option(help_text: str) -> Callable[[Any], Any]:
     """The option that says which dialect is spoken."""
     return click.option("--dialect", type=OneOf(*DIALECTS), default="standard", help=help_text)
+
+
+def check_processes(texts: Texts) -> None:
+    """Refuse several processes where none can hand its descriptors to another one."""
+    import signal
+    import socket
+
+    if not (hasattr(socket, "AF_UNIX") and hasattr(signal, "pthread_sigmask")):
+        raise click.UsageError(texts.processes.cli_no_processes)
 
 
 def check_unix_sockets(texts: Texts) -> None:

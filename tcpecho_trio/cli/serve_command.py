@@ -18,10 +18,12 @@ from tcpecho_trio.cli.option_types import (
     Network,
     Octal,
     OneOf,
+    Processes,
     Seconds,
     SocketPath,
     Whole,
     Within,
+    check_processes,
     check_unix_sockets,
     dialect_option,
 )
@@ -111,6 +113,7 @@ def add_serve_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any]
     @click.option("--access-log-probes", is_flag=True, help=texts.cli_access_log_probes)
     @click.option("--admin", type=AdminUrl(), metavar="URL", help=texts.cli_admin)
     @click.option("--admin-token-file", type=File(), help=texts.cli_admin_token_file)
+    @click.option("--processes", type=Processes(), metavar="N", help=texts.processes.cli_processes)
     @cluster_options(texts, "TCPECHO_SERVE")
     @click.option("--cluster-name", type=MemberName(), help=texts.cluster.name)
     @click.option("--no-console", is_flag=True, help=texts.cli_no_console)
@@ -141,6 +144,7 @@ def add_serve_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any]
         access_log_probes: bool,
         admin: Any,
         admin_token_file: str | None,
+        processes: int | None,
         no_console: bool,
         portable: bool,
         **rest: Any,
@@ -177,20 +181,25 @@ def add_serve_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any]
         if admin is not None and admin.tls and tls_files is None:
             raise click.UsageError(texts.cli_admin_needs_tls)
         cluster = take_cluster_options(texts, rest)
+        if processes is not None:
+            check_processes(texts)
+            if admin is not None:
+                raise click.UsageError(texts.processes.cli_no_admin)
+            if cluster is not None:
+                raise click.UsageError(texts.processes.cli_no_cluster)
         endpoints = [*listen, *unix]
         if any(endpoint.scheme is Scheme.UNIX for endpoint in endpoints) or (admin and admin.path):
             check_unix_sockets(texts)
         if not endpoints or _given(context, "host") or _given(context, "port"):
             scheme = Scheme.TLS if tls_files else Scheme.TCP
             endpoints.insert(0, Endpoint(scheme, host, port))
+        room = room_for_connections(ADMIN_CONNECTIONS if admin else 0)
         settings = Settings(
             host=host,
             port=port,
             listen=tuple(endpoints),
             dialect=DIALECTS[dialect],
-            max_connections=min(
-                max_connections, room_for_connections(ADMIN_CONNECTIONS if admin else 0)
-            ),
+            max_connections=max_connections if processes else min(max_connections, room),
             proxy_protocol=proxy_protocol == "required",
             mixed_families=proxy_mixed_families,
             trusted_proxies=trust_proxy or LOOPBACK,
@@ -202,6 +211,20 @@ def add_serve_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any]
             pump=not portable,
             **rest,
         )
+        if processes is not None:
+            from tcpecho_trio.cli.processes import Logging, ProcessOptions, run_processes
+
+            options = ProcessOptions(
+                processes=processes,
+                arguments=context.find_root().obj,
+                as_json=log_format == "json",
+                access_log=access_log or None,
+                console=not no_console,
+                room=room,
+            )
+            logging = Logging(not quiet, log_probes, bool(access_log), access_log_probes)
+            run(run_processes(settings, texts, tls_files, options, logging))
+            return
         run(
             run_server(
                 settings,

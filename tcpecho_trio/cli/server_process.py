@@ -6,11 +6,10 @@ The server knows nothing of these. Here they are handed to it as arguments.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 
 import trio
@@ -21,26 +20,22 @@ from tcpecho_trio.cli.administration import AdminOptions, make_admin
 from tcpecho_trio.cli.clustering import Clustering, ClusterOptions
 from tcpecho_trio.cli.restarting import Restart, take_signals
 from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
+from tcpecho_trio.cli.surroundings import accept_failures, log_writer, signals, unraisable
 from tcpecho_trio.cluster.single_server import SingleServer
 from tcpecho_trio.errors import CannotListen, CannotRead, TcpEchoError
 from tcpecho_trio.nurseries import open_nursery
 from tcpecho_trio.server import DrainReason, Events, Journal, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.access_log import AccessLog
-from tcpecho_trio.server.console import Console
-from tcpecho_trio.server.event_fields import fields_of
+from tcpecho_trio.server.console import Console, everybody_at
 from tcpecho_trio.server.events import (
-    AcceptFailed,
     AdminListening,
     CertificateKept,
     CertificateReloaded,
-    Unraisable,
 )
 from tcpecho_trio.server.faults import FaultSampler
-from tcpecho_trio.server.journal import LinesLost
 from tcpecho_trio.server.renderers import Put, Renderer, console_renderer, json_renderer
 from tcpecho_trio.server.tls import Tls, TlsFiles
 from tcpecho_trio.stdio.input import Input
-from tcpecho_trio.stdio.log_writer import LogWriter
 from tcpecho_trio.texts import Texts
 
 STOPPING = {signal.SIGINT: DrainReason.SIGINT, signal.SIGTERM: DrainReason.SIGTERM}
@@ -133,8 +128,8 @@ async def run_server(
     def renderer(put: Put) -> Renderer:
         return json_renderer(put, settings.name) if as_json else console_renderer(put, texts)
 
-    output = _log_writer(1, renderer, "utf-8" if as_json else sys.stdout.encoding)
-    errors = _log_writer(2, lambda put: console_renderer(put, texts), encoding=sys.stderr.encoding)
+    output = log_writer(1, renderer, "utf-8" if as_json else sys.stdout.encoding)
+    errors = log_writer(2, lambda put: console_renderer(put, texts), encoding=sys.stderr.encoding)
     journal = Journal(renderer(output.put), messages=messages, probes=probes)
     journal.listen_to(events)
     log_file = None
@@ -182,7 +177,7 @@ async def run_server(
                 say,
                 texts=texts,
                 lifecycle=lifecycle,
-                registry=registry,
+                everybody=partial(everybody_at, registry),
                 at_terminal=lambda: os.isatty(0),
             )
             await words.run(greet=os.isatty(0))
@@ -192,20 +187,20 @@ async def run_server(
         # rotates: there is nothing to reopen, and no reason to die.
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     with contextlib.ExitStack() as stack:
-        arriving = stack.enter_context(_signals(*STOPPING))
+        arriving = stack.enter_context(signals(*STOPPING))
         take_signals()
-        stack.enter_context(_accept_failures(events))
-        stack.enter_context(_unraisable(events))
+        stack.enter_context(accept_failures(events))
+        stack.enter_context(unraisable(events))
         async with open_nursery(TcpEchoError) as surroundings:
             # Without TLS a hang-up ends the process, as everywhere; Windows has none.
             if tls is not None and hasattr(signal, "SIGHUP"):
-                hang_ups = stack.enter_context(_signals(signal.SIGHUP))
+                hang_ups = stack.enter_context(signals(signal.SIGHUP))
                 surroundings.start_soon(obey_reloads, hang_ups, tls)
             if log_file is not None:
                 stack.enter_context(log_file)
                 surroundings.start_soon(log_file.run)
                 if hasattr(signal, "SIGUSR1"):
-                    rotations = stack.enter_context(_signals(signal.SIGUSR1))
+                    rotations = stack.enter_context(signals(signal.SIGUSR1))
                     surroundings.start_soon(log_file.reopen_at, rotations)
             surroundings.start_soon(output.run)
             surroundings.start_soon(errors.run)
@@ -256,86 +251,3 @@ async def run_server(
                     lambda: lifecycle.reason is DrainReason.RESTART and not lifecycle.signalled
                 )
             surroundings.cancel_scope.cancel()
-
-
-@contextlib.contextmanager
-def _signals(*numbers: signal.Signals) -> Iterator[AsyncIterator[int]]:
-    """Receive signals; after that ignore them until the process ends.
-
-    At no time has a signal its default action, which would kill the process: the receiver gives a
-    handler of ours back as it closes. It raises again what nobody has read, which then finds that
-    handler. To block the signals meanwhile (pthread_sigmask(3)) would not do, because another
-    thread would take them. Nor would it do to leave the handler there: the interpreter takes it
-    away as it ends, and the process lives a little longer.
-    """
-    early: list[int] = []
-    for number in numbers:
-        signal.signal(number, lambda number, _: early.append(number))
-    receiver = trio.open_signal_receiver(*numbers)
-    arriving = receiver.__enter__()
-    for came in early:  # before there was a receiver
-        signal.raise_signal(came)
-    try:
-        yield arriving
-    finally:
-        receiver.__exit__(None, None, None)
-        _ignore(numbers)
-
-
-def _ignore(numbers: Iterable[signal.Signals]) -> None:
-    for number in numbers:
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _log_writer(fd: int, renderer: Callable[[Put], Renderer], encoding: str) -> LogWriter:
-    """A log writer to a standard stream, which says in the log's own form what was lost."""
-
-    def lost(count: int) -> str:
-        lines: list[str] = []
-        event = LinesLost(count)
-        renderer(lines.append)(event.name, fields_of(event))
-        return lines[0]
-
-    return LogWriter(fd, lost, encoding)
-
-
-@contextlib.contextmanager
-def _accept_failures(events: Events) -> Iterator[None]:
-    """Publish what Trio logs when it cannot accept (out of descriptors, mostly).
-
-    Trio's own way would be a traceback on stderr, ten times a second.
-    """
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            error = record.exc_info[1] if record.exc_info else None
-            events.publish(AcceptFailed(str(error or record.getMessage())))
-
-    log, handler = logging.getLogger("trio.serve_listeners"), Handler()
-    log.addHandler(handler)
-    propagate, log.propagate = log.propagate, False
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        log.propagate = propagate
-
-
-@contextlib.contextmanager
-def _unraisable(events: Events) -> Iterator[None]:
-    """Publish errors in places that can raise none (a callback of OpenSSL's).
-
-    Python's own way is a traceback on stderr, as often as a peer can bring it about, and a write
-    that stops the whole loop if nobody reads there.
-    """
-
-    def tell(unraisable: sys.UnraisableHookArgs) -> None:
-        with contextlib.suppress(RuntimeError):  # in a thread of its own there is no clock
-            name = unraisable.exc_type.__name__
-            events.publish(Unraisable(f"{name}: {unraisable.exc_value}"))
-
-    before, sys.unraisablehook = sys.unraisablehook, tell
-    try:
-        yield
-    finally:
-        sys.unraisablehook = before

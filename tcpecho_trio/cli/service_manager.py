@@ -82,6 +82,10 @@ class Notifier:
         """Clients can connect."""
         self._say("READY=1")
 
+    def reloading(self) -> None:
+        """What serves is being replaced; :meth:`ready` has to follow (sd_notify(3))."""
+        self._say(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
     def stopping(self) -> None:
         """The drain has begun."""
         self._say("STOPPING=1")

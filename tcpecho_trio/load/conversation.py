@@ -162,6 +162,7 @@ class Conversation:
     def abandon(self, now: int, timeout: int) -> None:
         """The load is over: whatever has not come will not be waited for."""
         self._restore()
+        self.broken = self.broken or self.outstanding > 0
         self._give_up("missing" if now - self._sent >= timeout else "cut")
 
     # What happens then.

@@ -26,6 +26,7 @@ from tcpecho_trio.client.connect import Target
 from tcpecho_trio.errors import ServerFull
 from tcpecho_trio.load.connecting import SETTLED, Address, Connector
 from tcpecho_trio.load.conversation import Conversation
+from tcpecho_trio.load.leaving import Leaving
 from tcpecho_trio.load.links import Link, Links
 from tcpecho_trio.load.plan import Plan
 from tcpecho_trio.load.pollers import READ, WRITE, Ready
@@ -73,6 +74,8 @@ class Engine:
         self._plan, self._target, self._shared = plan, target, shared
         self._links = Links(plan.conversations, self._broke, portable=settings.portable)
         self._connector = Connector(plan, target, addresses, context, self._links, self._opened)
+        word = settings.leave if settings.framing == "raw" else b""
+        self._leaving = Leaving(self._links, word, self._left)
         self._by_conversation = {id(link.conversation): link for link in self._links.all}
         self._begun = False  # whether the plan has been started
         self._refused_as_full = 0
@@ -97,6 +100,8 @@ class Engine:
             await self._loop(lambda: plan.over or not connector.busy)
             self._begin(perf_counter_ns())
             await self._loop(lambda: plan.over)
+            self._leave()
+            await self._loop(lambda: not self._leaving)
         finally:
             plan.finish(perf_counter_ns())
             self._links.close()
@@ -116,6 +121,14 @@ class Engine:
             if link.stage == "closed" and plan.wants_connection(link.conversation)
         )
 
+    def _leave(self) -> None:
+        """It is over: leave those who have answered everything."""
+        now = perf_counter_ns()
+        for link in self._links.all:
+            if link.stage == "talking" and not link.conversation.broken:
+                link.conversation.closed(by_us=True)
+                self._leaving.begin(link, now)
+
     # The loops.
 
     async def _loop(self, done: Callable[[], bool]) -> None:
@@ -129,7 +142,7 @@ class Engine:
 
     async def _wait_with_others(self) -> None:
         """Let the other tasks run until somebody is ready, or something is due."""
-        wake = min(self._plan.wake_at, self._connector.wake_at) - perf_counter_ns()
+        wake = self._wake_at() - perf_counter_ns()
         with trio.move_on_after(max(0.0, wake / 1e9)):
             fd = self._links.poller.fileno()
             if fd is None:
@@ -137,19 +150,21 @@ class Engine:
             else:
                 await trio.lowlevel.wait_readable(fd)
 
+    def _wake_at(self) -> int:
+        return min(self._plan.wake_at, self._connector.wake_at, self._leaving.wake_at)
+
     def _spin(self, until: int, done: Callable[[], bool]) -> None:
         """Do what there is to do, for so long at most."""
         poll, wait, clock = self._links.poller.poll, self._links.poller.wait, perf_counter_ns
-        plan, connector = self._plan, self._connector
         batch, blocking = self._batch, not self._shared
         while True:
             now = clock()
-            wake = min(plan.wake_at, connector.wake_at)
+            wake = self._wake_at()
             if now >= wake:
                 self._act(now)
                 if done():
                     return
-                wake = min(plan.wake_at, connector.wake_at)
+                wake = self._wake_at()
             if now >= until:
                 return
             if not blocking:
@@ -166,7 +181,7 @@ class Engine:
             else:
                 ready = poll(max(0.0, (min(wake, until) - now) / 1e9), batch)
             self._turn(ready)
-            if not self._begun and done():
+            if (not self._begun or self._leaving) and done():
                 return
 
     def _turn(self, ready: Ready) -> None:
@@ -209,6 +224,8 @@ class Engine:
                     self._connector.begin(link, now)
         if now >= self._connector.wake_at:
             self._connector.act(now)
+        if now >= self._leaving.wake_at:
+            self._leaving.act(now)
 
     def _look(self, fd: int, event: int) -> None:
         """Serve a connection for which it is not the usual case."""
@@ -225,6 +242,8 @@ class Engine:
                     self._links.flush(link)
                 if event & ~WRITE and link.stage == "talking":
                     self._receive(link)
+                elif event & ~WRITE and link.stage == "leaving":
+                    self._leaving.receive(link)
         except BlockingIOError:
             pass
         except OSError as error:
@@ -269,6 +288,8 @@ class Engine:
         """The connection failed."""
         if link.stage in ("connecting", "handshaking"):
             self._connector.failed(link, error, perf_counter_ns())
+        elif link.stage == "leaving":
+            self._leaving.end(link)
         else:
             self._closed(link, "tls" if isinstance(error, ssl.SSLError) else "reset")
 
@@ -283,15 +304,22 @@ class Engine:
             self._check_full(conversation)
         elif told and kind:
             self._plan.tally.errors[kind] += 1
+        if finished or now - link.opened_at >= SETTLED:
+            link.failures = 0
+        if finished and by_us:
+            self._leaving.begin(link, now)
+            return
         if by_us:
             self._links.end_tls(link)
         self._links.drop(link)
-        if finished or now - link.opened_at >= SETTLED:
-            link.failures = 0
-        if not finished:
-            self._connector.try_later(link, now)
-        elif self._plan.wants_connection(conversation):
-            self._connector.begin(link, now)
+        self._connector.try_later(link, now)
+
+    def _left(self, link: Link) -> None:
+        """A connection has done its work, and may be closed: the next one."""
+        self._links.end_tls(link)
+        self._links.drop(link)
+        if self._plan.wants_connection(link.conversation):
+            self._connector.begin(link, perf_counter_ns())
 
     def _check_full(self, conversation: Conversation) -> None:
         """If nobody is served at all, there is nothing to measure.

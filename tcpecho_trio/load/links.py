@@ -22,8 +22,8 @@ class Link:
 
     Attributes:
       stage: ``closed``, ``waiting`` (for its next attempt), ``connecting``, ``handshaking``,
-        ``open`` (before the load begins) or ``talking``; with one of the last four there is a
-        `sock`.
+        ``open`` (before the load begins), ``talking`` or ``leaving``; with one of the last five
+        there is a `sock`.
       layer: TLS, where there is some.
       unsent: what could not be written yet.
       began, handshaking, opened_at: when this connection, its handshake, and its being open began.
@@ -97,14 +97,12 @@ class Links:
             self.wait_for(link, WRITE if link.unsent else 0)
             return
         fd = link.sock.fileno()
-        if link.unsent:
-            self.receivers.pop(fd, None)
-            self.wait_for(link, READ | WRITE)
-            return
-        if link.stage == "talking":
+        if link.stage == "talking" and not link.unsent:
             above = link.conversation if link.layer is None else link.layer
             self.receivers[fd] = above.receive
-        self.wait_for(link, READ)
+        else:
+            self.receivers.pop(fd, None)
+        self.wait_for(link, READ | WRITE if link.unsent else READ)
 
     def wait_for(self, link: Link, events: int) -> None:
         """Tell the poller, if that is new to it."""

@@ -99,8 +99,9 @@ class Report:
         """What a plan that is over has seen."""
         tally, settings, record = plan.tally, plan.settings, plan.record
         end = max(plan.stopped, tally.last_reply)
-        if settings.messages is not None and not plan.interrupted and tally.last_reply:
-            end = tally.last_reply
+        wanted = settings.messages
+        if wanted is not None and plan.counted >= wanted and tally.last_reply:
+            end = tally.last_reply  # that was its end, and not the look that found it
         errors = dict(tally.errors)
         errors["late"] = record.total_sent.above(settings.timeout)
         return cls(
@@ -253,6 +254,7 @@ class Report:
                 "texts": len(settings.texts),
                 "expect": settings.expect,
                 "framing": settings.framing,
+                "leave": shown(settings.leave) if settings.framing == "raw" else "",
                 "churn": settings.churn,
                 "think": settings.think,
                 "timeout": settings.timeout,

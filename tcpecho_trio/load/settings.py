@@ -26,6 +26,9 @@ LARGEST_FILE = 64 * 1_048_576
 
 MOST_CONNECTIONS = 1_000_000
 
+DISCONNECT = b"DESCONEXION"
+"""The word that nearly all servers of the exercise want to be left with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ramp:
@@ -62,6 +65,7 @@ class LoadSettings:
       texts: messages to send in turn instead of numbered ones, without line feeds.
       expect: what a reply must be.
       framing: whether a message ends in a line feed.
+      leave: what is said before a connection is closed, without lines; empty for nothing.
       churn: whether each message gets a connection of its own.
       think: seconds between a reply and the next message of its connection (closed loop).
       timeout: seconds that a connection may take, and a reply before it is late; also how long
@@ -87,6 +91,7 @@ class LoadSettings:
     texts: Sequence[bytes] = ()
     expect: Expectation = "upper"
     framing: Framing = "line"
+    leave: bytes = DISCONNECT
     churn: bool = False
     think: float = 0.0
     timeout: float = TIMEOUT

@@ -50,7 +50,8 @@ def setup(report: Report, texts: Texts) -> str:
     else:
         least, most = settings.size
         size = texts.number(least) + ("" if least == most else f"–{texts.number(most)}")
-        parts.append(words.setup_size.format(size=size))
+        one, many = words.setup_size
+        parts.append((one if most == 1 else many).format(size=size))
     if settings.pipeline > 1:
         parts.append(words.setup_pipeline.format(count=texts.number(settings.pipeline)))
     if settings.churn:

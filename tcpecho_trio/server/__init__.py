@@ -36,7 +36,7 @@ from tcpecho_trio.server.events import (
 from tcpecho_trio.server.faults import Fault, FaultSampler
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.lifecycle import Lifecycle, Phase
-from tcpecho_trio.server.listeners import Listeners
+from tcpecho_trio.server.listeners import Inherited, Listeners
 from tcpecho_trio.server.portable import OwnTask
 from tcpecho_trio.server.pump import Pump, pump_exists
 from tcpecho_trio.server.registry import Registry
@@ -75,7 +75,7 @@ async def serve(
     roster: Roster | None = None,
     events: Events | None = None,
     tls: Tls | None = None,
-    listeners: Sequence[trio.abc.Listener[Any]] = (),
+    listeners: Sequence[trio.abc.Listener[Any] | Inherited] = (),
     also: Mapping[str, trio.abc.Listener[Any]] | None = None,
     faults: FaultSampler | None = None,
     task_status: trio.TaskStatus[list[trio.abc.Listener[Any]]] = trio.TASK_STATUS_IGNORED,
@@ -94,7 +94,8 @@ async def serve(
       events: what happens, for those who subscribe to it.
       tls: what clients of ``tls://`` endpoints shake hands with; it may be loaded anew meanwhile.
       listeners: already listening, to be served instead of those that the settings name, and
-        closed at the end; over TLS where they are TCP and there is `tls`.
+        closed at the end; over TLS where they are TCP and there is `tls`, unless an
+        :class:`~tcpecho_trio.server.listeners.Inherited` says otherwise.
       also: listeners by another way than a socket, by the names of their endpoints, to be served
         as well. Their streams know whose they are: each has a `peer`
         (:class:`~tcpecho_trio.server.peer.Peer`).
@@ -127,8 +128,9 @@ async def serve(
                 try:
                     async with trio.open_nursery() as accepting:
                         scopes = accepting.cancel_scope, connections.cancel_scope
-                        server.start_soon(_end_the_delay, context)
+                        server.start_soon(end_the_delay, lifecycle, events)
                         server.start_soon(_drain_when_told, context, *scopes, closed_listeners)
+                        server.start_soon(_retire_when_told, context, accepting.cancel_scope)
                         server.start_soon(_abort_when_told, context, connections.cancel_scope)
                         opened = await _listen(
                             context, tls, listeners, also or {}, accepting, connections
@@ -162,7 +164,7 @@ def _make_pump(settings: Settings, events: Events) -> Pump | None:
 async def _listen(
     context: ServerContext,
     tls: Tls | None,
-    inherited: Sequence[trio.abc.Listener[Any]],
+    inherited: Sequence[trio.abc.Listener[Any] | Inherited],
     also: Mapping[str, trio.abc.Listener[Any]],
     accepting: trio.Nursery,
     connections: trio.Nursery,
@@ -173,12 +175,16 @@ async def _listen(
       CannotListen: one of them could not be opened.
     """
     settings = context.settings
-    listeners = Listeners(Admission(context), tls, connections, unix_mode=settings.unix_mode)
+    listeners = Listeners(
+        context.lifecycle, Admission(context), tls, connections, unix_mode=settings.unix_mode
+    )
     serving: list[trio.abc.Listener[Any]] = []
     names: list[str] = []
     for listener in inherited:
-        names.append(await accepting.start(listeners.inherit, listener))
-        serving.append(listener)
+        known = listener if isinstance(listener, Inherited) else Inherited.of(listener)
+        await accepting.start(listeners.inherit, known)
+        names.append(known.name)
+        serving.append(known.listener)
     for endpoint in () if inherited else settings.endpoints:
         opened, name = await accepting.start(listeners.open, endpoint)
         serving += opened
@@ -190,16 +196,21 @@ async def _listen(
     return serving
 
 
-async def _end_the_delay(context: ServerContext) -> None:
+async def end_the_delay(lifecycle: Lifecycle, events: Events) -> None:
     """Drain when the shutdown delay is over, if there is one."""
-    lifecycle = context.lifecycle
     await lifecycle.wait_end_near()
     if not lifecycle.draining:
         delay = lifecycle.shutdown_delay
-        context.events.publish(ShutdownDelayed(lifecycle.reason, delay))
+        events.publish(ShutdownDelayed(lifecycle.reason, delay))
         with trio.move_on_after(delay):
             await lifecycle.wait_draining()
         lifecycle.drain(lifecycle.reason)
+
+
+async def _retire_when_told(context: ServerContext, accepting: trio.CancelScope) -> None:
+    """Refuse newcomers; serve whoever is connected for as long as they like."""
+    await context.lifecycle.wait_retiring()
+    accepting.cancel()
 
 
 async def _drain_when_told(

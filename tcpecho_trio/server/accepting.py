@@ -49,21 +49,27 @@ class Acceptor:
     Args:
       handler: serves a connection; the connection is closed after it.
       connections: the nursery in which connections are served; outlives the accepting.
+      batch: how many may be accepted at a time, besides the one that Trio accepts.
     """
 
-    def __init__(self, handler: Handler, connections: trio.Nursery) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        connections: trio.Nursery,
+        batch: Callable[[], int] = lambda: BATCH,
+    ) -> None:
         self._handler = handler
         self._connections = connections
+        self._batch = batch
         self._listening: socket.socket | None = None
 
-    def look_at(self, listener: trio.SocketListener) -> None:
+    def look_at(self, same: trio.socket.SocketType) -> None:
         """Accept in batches at this socket from now on.
 
         Raises:
           OSError: no descriptor is left.
         """
         # Trio closes its own descriptor as soon as accepting is cancelled.
-        same = listener.socket
         self._listening = socket.fromfd(same.fileno(), same.family, same.type)
         self._listening.setblocking(False)
 
@@ -74,7 +80,7 @@ class Acceptor:
         around the handler, the connection, and the handler.
         """
         self._start(stream)
-        for other in self._waiting(BATCH):
+        for other in self._waiting(self._batch()):
             self._start(other)
 
     def accept_backlog(self) -> None:

@@ -47,10 +47,19 @@ class AccessLog:
       put: takes a line; must neither block nor fail.
       server: what this server calls itself.
       probes: whether there are lines for clients that left without a byte.
+      worker: which one this is of a server's processes; None for a server that is one process.
     """
 
-    def __init__(self, put: Callable[[str], None], server: str, *, probes: bool = False) -> None:
+    def __init__(
+        self,
+        put: Callable[[str], None],
+        server: str,
+        *,
+        probes: bool = False,
+        worker: int | None = None,
+    ) -> None:
         self._put = put
+        self._worker = {} if worker is None else {"worker": worker}
         self._server = server
         self._probes = probes
         self._open: set[int] = set()  # connections that will have a ConnectionClosed
@@ -106,6 +115,7 @@ class AccessLog:
             "reason": reason.value,
             "faults": list(info.faults),
             "server": self._server,
+            **self._worker,
         }
         # ASCII only: whatever a client has brought about in it, no terminal obeys it.
         self._put(json.dumps(fields))

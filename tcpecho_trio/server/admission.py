@@ -156,7 +156,7 @@ class Admission:
             room = room_for_clients()
             self._most = min(settings.max_connections, room)
             self._refusals = REFUSALS if room < settings.max_connections else sys.maxsize
-        full = registry.places >= self._most
+        full = registry.full(self._most)
         number = registry.accept(endpoint.name)
         try:
             if full and registry.places > self._most + self._refusals:

@@ -445,7 +445,7 @@ class Connection:
     def _report(self) -> str:
         settings = self._context.settings
         report = ConnectionReport(self.info, self._local, self.stats)
-        return report.as_json(settings.name, settings.identity)
+        return report.as_json(settings.name, settings.identity, settings.worker)
 
     def _leave(self, reason: CloseReason, farewell: str) -> list[str]:
         """End at the client's word; a farewell is due if it is still there to read it."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 import trio
 
@@ -19,6 +20,24 @@ LIST_WORDS = frozenset({"listar"})
 HELP_WORDS = frozenset({"ayuda", "help"})
 
 
+class Listed(NamedTuple):
+    """A client as it is listed.
+
+    Args:
+      number: of its connection.
+      client: its address, as it is written.
+      since: when it came, in seconds since 1970 (time(2)).
+      messages: how many it has sent; None if nobody counts.
+      size: bytes that it has sent.
+    """
+
+    number: int
+    client: str
+    since: float
+    messages: int | None
+    size: int
+
+
 class Console:
     """Obeys the words of whoever sits at the server.
 
@@ -28,6 +47,7 @@ class Console:
     Args:
       source: where the words come from.
       say: takes each line of the answers.
+      everybody: who is connected.
       at_terminal: whether `source` is a terminal, and has not hung up.
     """
 
@@ -38,7 +58,7 @@ class Console:
         *,
         texts: Texts,
         lifecycle: Lifecycle,
-        registry: Registry,
+        everybody: Callable[[], Awaitable[Sequence[Listed]]],
         at_terminal: Callable[[], bool] = lambda: False,
     ) -> None:
         self._source = source
@@ -46,7 +66,7 @@ class Console:
         self._say = say
         self._texts = texts
         self._lifecycle = lifecycle
-        self._registry = registry
+        self._everybody = everybody
 
     async def run(self, *, greet: bool = False) -> None:
         """Read and obey until the input ends; `greet` tells a person about the words first."""
@@ -63,38 +83,51 @@ class Console:
     async def _obey_lines(self) -> None:
         lines = LineReader(self._source)
         while (line := await lines.read_line()) is not None:
-            self.obey(line)
+            await self.obey(line)
 
-    def obey(self, line: str) -> None:
+    async def obey(self, line: str) -> None:
         """Do what one line says; case and surrounding blanks do not matter to a person."""
         word = " ".join(line.split()).lower()
         if word in CLOSE_WORDS:
             self._lifecycle.drain(DrainReason.CONSOLE)
         elif word in LIST_WORDS:
-            self._list()
+            await self._list()
         elif word in HELP_WORDS:
             self._say(self._texts.console_help)
         elif word:
             self._say(self._texts.console_unknown.format(word=shown(line.strip())))
 
-    def _list(self) -> None:
-        connections = list(self._registry)
-        if not connections:
+    async def _list(self) -> None:
+        clients = await self._everybody()
+        if not clients:
             self._say(self._texts.console_nobody)
             return
-        self._say(self._texts.console_listing.format(count=len(connections)))
-        width = max(len(connection.info.client) for connection in connections)
-        for connection in connections:
-            info, stats = connection.info, connection.stats
-            age = trio.current_time() - stats.opened_at
+        self._say(self._texts.console_listing.format(count=len(clients)))
+        width = max(len(listed.client) for listed in clients)
+        for listed in clients:
             line = self._texts.console_client.format(
-                number=info.number,
-                client=info.client.ljust(width),
-                since=time.strftime("%H:%M:%S", time.localtime(time.time() - age)),
-                messages=self._number(stats.messages_in),
-                size=self._texts.number(stats.bytes_in),
+                number=listed.number,
+                client=listed.client.ljust(width),
+                since=time.strftime("%H:%M:%S", time.localtime(listed.since)),
+                messages=self._number(listed.messages),
+                size=self._texts.number(listed.size),
             )
             self._say(f"  {line}")
 
     def _number(self, count: int | None) -> str:
         return "–" if count is None else self._texts.number(count)
+
+
+async def everybody_at(registry: Registry) -> list[Listed]:  # noqa: ASYNC124  others ask
+    """Who is connected to a server that is one process."""
+    now, clock = time.time(), trio.current_time()
+    return [
+        Listed(
+            one.info.number,
+            one.info.client,
+            now - (clock - one.stats.opened_at),
+            one.stats.messages_in,
+            one.stats.bytes_in,
+        )
+        for one in registry
+    ]

@@ -7,7 +7,10 @@ many ask for it at the same time.
 =========== ======================= =====================================
 phase       what is true            what leads on
 =========== ======================= =====================================
-RUNNING     accepting and answering ``drain()``, or the first signal
+RUNNING     accepting and answering ``drain()``, or the first signal,
+                                    or ``retire()``
+RETIRING    accepting nobody else,  everybody left, or ``drain()``
+            answering
 DELAYING    the same, but told that the delay is over, ``drain()``,
             the end is near         or the second signal
 DRAINING    finishing conversations everybody left, or the deadline, or
@@ -29,6 +32,7 @@ class Phase(enum.Enum):
     """Where the server is between start and end."""
 
     RUNNING = "running"
+    RETIRING = "retiring"
     DELAYING = "delaying"
     DRAINING = "draining"
     STOPPED = "stopped"
@@ -49,6 +53,7 @@ class Lifecycle:
         """Who asked for the drain first."""
         self.client: str | None = None
         """The client that asked for it; None if none did."""
+        self._retire = trio.Event()
         self._end_near = trio.Event()
         self._drain = trio.Event()
         self._abort = trio.Event()
@@ -65,6 +70,15 @@ class Lifecycle:
         """Whether nobody is waited for any more."""
         return self._abort.is_set()
 
+    def retire(self) -> None:
+        """Accept nobody else, and end when everybody has left by themselves.
+
+        Another server has taken our place: nobody is hurried.
+        """
+        if self.phase is Phase.RUNNING:
+            self.phase = Phase.RETIRING
+            self._retire.set()
+
     def drain(self, reason: DrainReason = DrainReason.PROGRAM, client: str | None = None) -> None:
         """Begin to end: accept nobody else, let everybody finish.
 
@@ -72,8 +86,8 @@ class Lifecycle:
           reason: who asks for it.
           client: the address of the client that asks, for ``DrainReason.REMOTE``.
         """
-        if self.phase in (Phase.RUNNING, Phase.DELAYING):
-            if self.phase is Phase.RUNNING:
+        if not self.draining:
+            if self.phase is not Phase.DELAYING:
                 self.reason, self.client = reason, client
             self.phase = Phase.DRAINING
             self._end_near.set()
@@ -119,6 +133,10 @@ class Lifecycle:
         """Nothing is left. Said by the one who ran the server."""
         self.phase = Phase.STOPPED
         self._stop.set()
+
+    async def wait_retiring(self) -> None:
+        """Sleep until another server takes our place."""
+        await self._retire.wait()
 
     async def wait_end_near(self) -> None:
         """Sleep until the shutdown delay, or else the drain, begins."""

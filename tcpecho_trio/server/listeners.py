@@ -7,11 +7,10 @@ Each endpoint is opened by a task that then accepts there until it is cancelled.
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -21,32 +20,59 @@ from tcpecho_trio.addresses import format_address
 from tcpecho_trio.display import shown
 from tcpecho_trio.errors import CannotListen
 from tcpecho_trio.nurseries import open_nursery
-from tcpecho_trio.server.accepting import Acceptor, Handler, keep_alive
+from tcpecho_trio.server.accepting import BATCH, Acceptor, Handler, keep_alive
 from tcpecho_trio.server.admission import Admission
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
+from tcpecho_trio.server.lifecycle import Lifecycle
+from tcpecho_trio.server.opening import open_each, with_port
 from tcpecho_trio.server.tls import Tls
 from tcpecho_trio.server.unix_socket import listening_at
 
 Opened = tuple[list[trio.SocketListener], str]
 """The listeners of an endpoint, and its name with the real port."""
 
-PORT_ATTEMPTS = 16
-"""How often a free port is looked for: another program may take it before we listen on it
-again, or it may be taken on only one of the host's addresses."""
 
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  only where the user asks for it
-"""All addresses of this machine, each family on a socket of its own: Linux lets one IPv6 socket
-take IPv4 clients, too, but other systems do not, and Trio never does."""
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """A listening socket that somebody else has opened, and what they say about it.
 
-# An address that getaddrinfo(3) knows and this machine does not have: ``::1`` in /etc/hosts
-# where IPv6 is switched off, as containers like it.
-ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+    Args:
+      listener: accepts there. Whoever waits behind is accepted, too, where it has a `socket`.
+      name: of the endpoint, as it is written.
+      endpoint: may differ from the server's settings; None if nothing does.
+      tls: whether clients shake hands there.
+      unix: whether it is a Unix socket, whose connections have no address of their own.
+      backlog: whether a drain accepts whoever still waits. Otherwise the socket stays open with
+        whoever opened it, and they are the next server's.
+      batch: how many may be accepted at a time, besides the one that Trio accepts.
+    """
+
+    listener: trio.abc.Listener[Any]
+    name: str = "inherited"
+    endpoint: Endpoint | None = None
+    tls: bool = False
+    unix: bool = False
+    backlog: bool = False
+    batch: Callable[[], int] = lambda: BATCH
+
+    @classmethod
+    def of(cls, listener: trio.abc.Listener[Any]) -> Inherited:
+        """What the socket itself tells: over TLS where it is TCP, if there is a certificate."""
+        if not isinstance(listener, trio.SocketListener):
+            return cls(listener, tls=True)
+        address = listener.socket.getsockname()
+        if listener.socket.family == socket.AF_UNIX:
+            # Bytes where it is an abstract name (unix(7)).
+            return cls(listener, f"unix://{shown(address)}", unix=True)
+        keep_alive(listener.socket)
+        return cls(listener, format_address(address), tls=True)
 
 
 class Listeners:
     """Opens endpoints, and accepts there.
 
     Args:
+      lifecycle: says whether accepting ends with a drain.
       admission: takes the connections.
       tls: what clients of ``tls://`` endpoints shake hands with.
       connections: the nursery in which connections are served; outlives the accepting.
@@ -55,12 +81,14 @@ class Listeners:
 
     def __init__(
         self,
+        lifecycle: Lifecycle,
         admission: Admission,
         tls: Tls | None,
         connections: trio.Nursery,
         *,
         unix_mode: int | None,
     ) -> None:
+        self._lifecycle = lifecycle
         self._admission = admission
         self._tls = tls
         self._connections = connections
@@ -89,32 +117,26 @@ class Listeners:
 
     async def inherit(  # noqa: ASYNC114
         self,
-        listener: trio.abc.Listener[Any],
+        inherited: Inherited,
         *,
-        task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Accept at a socket that somebody else has opened, until cancelled.
-
-        Whoever is in its backlog at the end is not accepted: the socket stays open with whoever
-        opened it, and they are the next server's.
-        """
-        name, unix = "inherited", False
-        if isinstance(listener, trio.SocketListener):
-            address = listener.socket.getsockname()
-            if listener.socket.family == socket.AF_UNIX:
-                # Bytes where it is an abstract name (unix(7)).
-                name, unix = f"unix://{shown(address)}", True
-            else:
-                name = format_address(address)
-                keep_alive(listener.socket)
-        handler = self._admission.handler(name, tls=None if unix else self._tls, unix=unix)
-        acceptor = Acceptor(handler, self._connections)
+        """Accept at a socket that somebody else has opened, until cancelled."""
+        handler = self._admission.handler(
+            inherited.name,
+            inherited.endpoint,
+            tls=self._tls if inherited.tls else None,
+            unix=inherited.unix,
+        )
+        acceptor = Acceptor(handler, self._connections, inherited.batch)
         try:
-            if isinstance(listener, trio.SocketListener):
-                acceptor.look_at(listener)
-            task_status.started(name)
-            await _serve(acceptor, listener)
+            if (bare := getattr(inherited.listener, "socket", None)) is not None:
+                acceptor.look_at(bare)
+            task_status.started()
+            await _serve(acceptor, inherited.listener)
         finally:
+            if inherited.backlog and self._lifecycle.draining:
+                acceptor.accept_backlog()
             acceptor.close()
 
     async def accept_streams(self, listener: trio.abc.Listener[Any], name: str) -> None:
@@ -128,7 +150,7 @@ class Listeners:
         handler = self._admission.handler(str(endpoint), endpoint, unix=True)
         acceptor = Acceptor(handler, self._connections)
         with listening_at(endpoint.path, self._unix_mode) as listener:
-            acceptor.look_at(listener)
+            acceptor.look_at(listener.socket)
             status.started(([listener], str(endpoint)))
             try:
                 await _serve(acceptor, listener)
@@ -137,18 +159,15 @@ class Listeners:
 
     async def _open_tcp(self, endpoint: Endpoint, status: trio.TaskStatus[Opened]) -> None:
         tls = self._tls if endpoint.scheme is Scheme.TLS else None
-        for attempts_left in reversed(range(PORT_ATTEMPTS)):
-            addresses = await addresses_of(endpoint.host, endpoint.port)
-            try:
-                port = endpoint.port or await free_port(addresses)
-                name = str(replace(endpoint, port=port))
-                handler = self._admission.handler(name, endpoint, tls=tls)
-                async with self._serving(addresses, port, handler) as listeners:
-                    status.started((listeners, name))
-                    await trio.sleep_forever()
-            except OSError as error:
-                if endpoint.port or error.errno != errno.EADDRINUSE or not attempts_left:
-                    raise
+
+        async def accept(addresses: list[str], port: int) -> None:
+            name = str(replace(endpoint, port=port))
+            handler = self._admission.handler(name, endpoint, tls=tls)
+            async with self._serving(addresses, port, handler) as listeners:
+                status.started((listeners, name))
+                await trio.sleep_forever()
+
+        await with_port(endpoint, accept)
 
     @asynccontextmanager
     async def _serving(
@@ -162,26 +181,19 @@ class Listeners:
         acceptors: list[Acceptor] = []
         try:
             async with open_nursery(OSError) as accepting:
-                listeners: list[trio.SocketListener] = []
-                absent: OSError | None = None
-                for address in addresses:
+
+                async def serve_at(address: str) -> trio.SocketListener:
                     acceptor = Acceptor(handler, self._connections)
-                    try:
-                        (listener,) = await accepting.start(
-                            _serve_tcp, acceptor, handler, port, address
-                        )
-                    except OSError as error:
-                        if error.errno not in ABSENT:
-                            raise
-                        absent = error
-                        continue
+                    (listener,) = await accepting.start(
+                        _serve_tcp, acceptor, handler, port, address
+                    )
                     acceptors.append(acceptor)
                     keep_alive(listener.socket)
-                    acceptor.look_at(listener)
-                    listeners.append(listener)
-                if not listeners and absent is not None:
-                    raise absent
-                yield listeners
+                    acceptor.look_at(listener.socket)
+                    opened: trio.SocketListener = listener
+                    return opened
+
+                yield await open_each(addresses, serve_at)
         finally:
             # Only now nobody else has the sockets: what is accepted here are really the last.
             for acceptor in acceptors:
@@ -215,33 +227,3 @@ async def _serve(acceptor: Acceptor, listener: trio.abc.Listener[Any]) -> None:
 async def _started_by_the_acceptor(_: object) -> None:  # noqa: ASYNC124  as Trio asks for
     """Stand for the handler, which the acceptor has and calls itself."""
     raise AssertionError("the acceptor starts its own handler")
-
-
-async def addresses_of(host: str, port: int) -> list[str]:
-    """The addresses that a host stands for, each once. ``*`` and ``::`` stand for all there are.
-
-    Raises:
-      OSError: from getaddrinfo(3).
-      UnicodeError: the host is no name at all.
-    """
-    if host in ("*", "::"):
-        return list(EVERYWHERE)
-    found = await trio.socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
-async def free_port(addresses: list[str]) -> int:
-    """A port that is free right now on the first of the addresses that there is."""
-    for left, address in reversed(list(enumerate(reversed(addresses)))):
-        try:
-            (listener,) = await trio.open_tcp_listeners(0, host=address)
-        except OSError as error:
-            if error.errno not in ABSENT or not left:
-                raise
-        else:
-            async with listener:
-                port: int = listener.socket.getsockname()[1]
-                return port
-    raise AssertionError("the last address returns or raises")

@@ -52,7 +52,7 @@ class Registry:
         """How many connections have been accepted at each endpoint since the start."""
         self.commands: Counter[Action] = Counter()
         """How often a client's command was obeyed, or refused."""
-        self._numbers = itertools.count(1)
+        self._numbers: Iterator[int] = itertools.count(1)
         self.close_reasons: Counter[CloseReason] = Counter()
         """How many connections were closed for each reason."""
         self.served = 0
@@ -64,6 +64,10 @@ class Registry:
         self._closed_totals = Totals()
         self._addresses: Counter[str] = Counter()  # where their number is limited
         self._address_of: dict[int, str] = {}
+
+    def full(self, most: int) -> bool:
+        """Whether there is no place for one more. Asked right before :meth:`accept`."""
+        return len(self._places) >= most
 
     def accept(self, endpoint: str) -> int:
         """Give a connection that is accepted at this endpoint its number and its place."""
@@ -120,6 +124,11 @@ class Registry:
     def find(self, number: int) -> Conversation | None:
         """The connection of that number, if its client may talk."""
         return self._places.get(number)
+
+    @property
+    def closed_totals(self) -> Totals:
+        """What has passed on the closed connections."""
+        return self._closed_totals
 
     def totals(self) -> Totals:
         """What has passed on all connections, open and closed."""

@@ -36,6 +36,9 @@ def console_renderer(put: Put, texts: Texts) -> Renderer:
                 said["error"] = texts.cluster_timeout
             case "draining" | "shutdown_delayed":
                 said["reason"] = _drain_reason(fields, texts)
+            case "worker_died":
+                code = texts.processes.exit_code.format(code=fields.get("code"))
+                said["cause"] = fields.get("signal", code)
             case "stopped":
                 said["served"] = texts.counted("clients_served", fields["served"])
                 said["aborted"] = texts.counted("clients_aborted", fields["aborted"])
@@ -48,7 +51,7 @@ def console_renderer(put: Put, texts: Texts) -> Renderer:
             said["count"] = texts.number(fields["count"])
         if name == "refused" and fields["reason"] == "address_limit":
             name = "refused_address"
-        put(getattr(texts, name).format(**said))
+        put(texts.event(name).format(**said))
 
     return render
 

@@ -33,7 +33,7 @@ class ConnectionReport:
     local: str
     stats: ConnectionStats
 
-    def as_json(self, name: str, identity: Mapping[str, str]) -> str:
+    def as_json(self, name: str, identity: Mapping[str, str], worker: int | None = None) -> str:
         """One line of JSON. The keys never change their meaning; there may come more.
 
         What is not printable is escaped: a terminal may be reading, and a byte that is not
@@ -42,6 +42,7 @@ class ConnectionReport:
         Args:
           name: what this server calls itself.
           identity: where it runs, as its orchestrator told it.
+          worker: which one this is of the server's processes; None if there is only one.
         """
         info, stats = self.info, self.stats
         reads = stats.read_sizes
@@ -63,6 +64,7 @@ class ConnectionReport:
                 "version": __version__,
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
+                **({} if worker is None else {"worker": worker}),
                 "kubernetes": dict(identity) or None,
             },
         }

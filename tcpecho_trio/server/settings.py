@@ -67,6 +67,7 @@ class Settings:
       name: what this server calls itself in reports and logs.
       language: of the errors that clients are told: ``es`` or ``en``.
       identity: where it runs, as its orchestrator told it, for the same.
+      worker: which one this is of a server's processes; None for a server that is one process.
       pump: whether plain traffic takes the Linux fast path where there is one.
 
     Raises:
@@ -94,6 +95,7 @@ class Settings:
     name: str = "tcpecho_trio"
     language: str = "es"
     identity: Mapping[str, str] = field(default_factory=dict)
+    worker: int | None = None
     pump: bool = True
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tcpecho_trio.texts.cluster_english import ENGLISH_CLUSTER
 from tcpecho_trio.texts.lines import Texts
 from tcpecho_trio.texts.load_english import ENGLISH_LOAD
+from tcpecho_trio.texts.process_english import ENGLISH_PROCESSES
 
 ENGLISH = Texts(
     listening="TCP server listening on {listener} and waiting for connections...",
@@ -340,5 +341,6 @@ ENGLISH = Texts(
     expects_fault="KIND[:AMOUNT][@SHARE]: delay:200ms@0.1, drip:100, stall, close:10, reset:10",
     expects_message="one line for each -m",
     load=ENGLISH_LOAD,
+    processes=ENGLISH_PROCESSES,
     cluster=ENGLISH_CLUSTER,
 )

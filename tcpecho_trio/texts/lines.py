@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tcpecho_trio.texts.cluster_lines import ClusterTexts
 from tcpecho_trio.texts.load_lines import LoadTexts
+from tcpecho_trio.texts.process_lines import ProcessTexts
 
 
 # eq and repr would have code generated for every field, at each start of the program.
@@ -299,6 +300,12 @@ class Texts:
 
     load: LoadTexts
     cluster: ClusterTexts
+    processes: ProcessTexts
+
+    def event(self, name: str) -> str:
+        """The line of an event of that name."""
+        line: str = getattr(self.processes if hasattr(self.processes, name) else self, name)
+        return line
 
     def number(self, count: int) -> str:
         """A number as one writes it in this language."""

@@ -31,6 +31,7 @@ ENGLISH_LOAD = LoadTexts(
     help_message="Text to send each time, instead of numbered messages.",
     help_file="File whose lines are sent in turn.",
     help_expect="What a reply must be: upper case, the message itself, or any.",
+    help_leave="Said before a connection is closed, without lines; DESCONEXION if not given.",
     help_framing=(
         "Whether a message ends in a line feed, or is sent bare (the exercise's servers)."
     ),
@@ -93,6 +94,7 @@ ENGLISH_LOAD = LoadTexts(
     two_texts="--message and --file do not go together.",
     sized_text="--size does not go with --message or --file: they bring the text.",
     two_targets="HOST:PORT and --unix do not go together.",
+    leave_alone="--leave needs --framing raw.",
     slo_alone="--slo needs --ramp.",
     bad_compare="{path} is no JSON report of load --json (--compare).",
     needs_hdr=("the extra load is missing: pip install '.[load]' in the project folder (--hdr)."),
@@ -118,7 +120,7 @@ ENGLISH_LOAD = LoadTexts(
     setup_open="open loop, {rate} messages/s",
     setup_ramp="open loop, {low} to {high} messages/s",
     setup_closed="closed loop",
-    setup_size="{size} bytes",
+    setup_size=("{size} byte", "{size} bytes"),
     setup_texts=("{count} given text", "{count} given texts"),
     setup_pipeline="{count} messages under way each",
     setup_churn="a connection a message",

@@ -27,6 +27,7 @@ class LoadTexts:
     help_file: str
     help_expect: str
     help_framing: str
+    help_leave: str
     help_churn: str
     help_think: str
     help_timeout: str
@@ -82,6 +83,7 @@ class LoadTexts:
     sized_text: str
     two_targets: str
     slo_alone: str
+    leave_alone: str
     bad_compare: str
     needs_hdr: str
 
@@ -102,7 +104,7 @@ class LoadTexts:
     setup_open: str
     setup_ramp: str
     setup_closed: str
-    setup_size: str
+    setup_size: tuple[str, str]
     setup_texts: tuple[str, str]
     setup_pipeline: str
     setup_churn: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tcpecho_trio.texts.cluster_spanish import SPANISH_CLUSTER
 from tcpecho_trio.texts.lines import Texts
 from tcpecho_trio.texts.load_spanish import SPANISH_LOAD
+from tcpecho_trio.texts.process_spanish import SPANISH_PROCESSES
 from tcpecho_trio.texts.spanish_system_errors import SYSTEM_ERRORS, TLS_ERRORS
 
 SPANISH = Texts(
@@ -364,5 +365,6 @@ SPANISH = Texts(
     expects_fault="CLASE[:CANTIDAD][@PARTE]: delay:200ms@0.1, drip:100, stall, close:10, reset:10",
     expects_message="una sola línea por cada -m",
     load=SPANISH_LOAD,
+    processes=SPANISH_PROCESSES,
     cluster=SPANISH_CLUSTER,
 )

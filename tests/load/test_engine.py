@@ -123,10 +123,54 @@ async def test_tls(options: dict[str, Any], certificates: Certificates) -> None:
 
 
 async def test_the_exercises_own_server_one_client_at_a_time() -> None:
-    with OldServer(leaving={}) as server:
+    with OldServer() as server:
         report = await trio.to_thread.run_sync(
             lambda: trio.run(lambda: load(server.port, framing="raw", messages=100))
         )
+    assert only(report)
+
+
+@pytest.mark.parametrize("options", [{}, {"churn": True}, {"connections": 3}])
+async def test_the_exercises_own_server_is_left_as_it_wants_to_be(options: dict[str, Any]) -> None:
+    """The word alone, everything read, and no reset; whoever is never served leaves, too."""
+    with OldServer(leaving={"DESCONEXION": "Conexión cerrada"}) as server:
+
+        def run() -> Report:
+            return trio.run(
+                lambda: load(
+                    server.port, framing="raw", duration=0.3, timeout=0.3, size=(20, 20), **options
+                )
+            )
+
+        report = await trio.to_thread.run_sync(run)
+        assert report.replies > 0
+        assert not report.errors["wrong"]
+    left, bare = server.endings.count("left"), server.endings.count("end of input")
+    assert left == (report.replies if "churn" in options else 1)
+    assert bare <= 2 if "connections" in options else not bare
+    assert "reset" not in server.endings or "connections" in options
+    assert not [chunk for chunk in server.chunks if b"DESCONEXION" in chunk and len(chunk) > 11]
+
+
+@pytest.mark.parametrize(("leave", "word"), [(b"APAGAR", "APAGAR"), (b"", "")])
+async def test_the_leaving_word_may_be_another_or_none(leave: bytes, word: str) -> None:
+    with OldServer(leaving={"APAGAR": ""}) as server:
+        report = await trio.to_thread.run_sync(
+            lambda: trio.run(lambda: load(server.port, framing="raw", messages=3, leave=leave))
+        )
+        assert only(report)
+    assert server.endings == (["left"] if word else ["end of input"])
+
+
+async def test_a_server_that_does_not_let_go_is_left_all_the_same() -> None:
+    async def deaf(stream: trio.SocketStream, _: int) -> None:
+        while data := await stream.receive_some(1000):
+            if b"DESCONEXION" in data:
+                await trio.sleep_forever()
+            await stream.send_all(data.upper())
+
+    async with serving(deaf) as port:
+        report = await load(port, framing="raw", messages=5, connections=2)
     assert only(report)
 
 

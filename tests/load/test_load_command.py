@@ -181,11 +181,12 @@ def test_a_server_that_never_answers_is_code_4() -> None:
 
 
 def test_the_exercises_own_server_is_loaded_without_lines() -> None:
-    with OldServer(leaving={}) as old:
+    with OldServer() as old:
         done = run(
             "load", f"127.0.0.1:{old.port}", "--framing", "raw", "--messages", "40", "--quiet"
         )
     assert (done.returncode, done.stderr) == (0, b"")
+    assert old.endings == ["left"]
 
 
 # What it refuses
@@ -224,6 +225,7 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     (("--compare", "/nowhere"), "a file that can be read"),
     (("--tls-cert", "pyproject.toml"), "--tls-cert and --tls-key"),
     (("--slo", "1s"), "--slo needs --ramp"),
+    (("--leave", "ADIOS"), "--leave needs --framing raw"),
     (("--ramp", "1:2:1s", "--rate", "5"), "--rate and --ramp"),
     (("--ramp", "1:2:1s", "--duration", "5s"), "--ramp and --duration"),
     (("--rate", "5", "--think", "1s"), "--think is for the closed loop"),

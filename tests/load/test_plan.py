@@ -122,6 +122,21 @@ def test_messages_that_wait_for_a_stalled_server_are_as_late_as_they_are() -> No
     assert opened.sent == 1000
 
 
+def test_what_may_be_a_refusal_is_held_back_for_a_moment_only() -> None:
+    plan = Plan(LoadSettings(duration=4.0))
+    plan.start(0)
+    talk = plan.conversations[0]
+    talk.opened(0, 0)
+    assert talk.receive(b"ERROR: ", 1 * MS) == b""
+    assert talk.receive(b"no\n", 2 * MS) == b""
+    assert plan.advance(200 * MS) == []
+    assert plan.tally.errors["wrong"] == 0
+    ((who, message),) = plan.advance(300 * MS)
+    assert who is talk
+    assert message
+    assert plan.tally.errors["wrong"] == 1
+
+
 def test_a_generator_that_was_stopped_says_so() -> None:
     """What waited for it was late for its sake, though its connections were busy, too."""
     plan = Plan(LoadSettings(rate=100, duration=4.0))
@@ -163,6 +178,14 @@ def test_a_number_of_messages_is_kept_exactly(rate: float | None, warmup: float)
     report = MadeUp(Plan(settings), [1 * MS]).run()
     assert report.sent - report.replies == 0
     assert report.replies == 100 if not warmup else abs(report.replies - 100) <= 3
+
+
+def test_a_load_that_ends_before_its_messages_is_as_long_as_its_duration() -> None:
+    settings = LoadSettings(messages=50, rate=2, duration=1.0)
+    report = MadeUp(Plan(settings), [1 * MS]).run()
+    assert report.sent == 2
+    assert report.seconds == pytest.approx(1.0, abs=0.01)
+    assert report.rate == pytest.approx(2, rel=0.01)
 
 
 def test_pauses_are_kept() -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import trio
 
 from tcpecho_trio.server import DrainReason, Lifecycle, Registry
 from tcpecho_trio.server.connection_info import ConnectionInfo
-from tcpecho_trio.server.console import Console
+from tcpecho_trio.server.console import Console, everybody_at
 from tcpecho_trio.server.stats import ConnectionStats
 from tcpecho_trio.stdio.input import MAX_LINE, Input, LineReader
 from tcpecho_trio.texts import SPANISH
@@ -77,7 +78,13 @@ def console(
     lifecycle = Lifecycle()
     registry = Registry() if registry is None else registry
     return (
-        Console(source, said.append, texts=SPANISH, lifecycle=lifecycle, registry=registry),
+        Console(
+            source,
+            said.append,
+            texts=SPANISH,
+            lifecycle=lifecycle,
+            everybody=partial(everybody_at, registry),
+        ),
         lifecycle,
         said,
     )
@@ -99,11 +106,11 @@ async def test_the_closing_words_drain(word: str, typed: Typed) -> None:
 async def test_listing_shows_who_is_connected_and_what_passed(typed: Typed) -> None:
     registry = Registry()
     words, _, said = console(typed.input, registry)
-    words.obey("listar")
+    await words.obey("listar")
     assert said == ["No hay clientes conectados."]
     registry.accept("here")
     registry.open(Someone())
-    words.obey("listar")
+    await words.obey("listar")
     title, client = said[1:]
     assert title == "Clientes conectados: 1"
     assert re.fullmatch(
@@ -111,13 +118,13 @@ async def test_listing_shows_who_is_connected_and_what_passed(typed: Typed) -> N
     )
 
 
-def test_help_and_unknown_words(typed: Typed) -> None:
+async def test_help_and_unknown_words(typed: Typed) -> None:
     words, lifecycle, said = console(typed.input)
-    words.obey("ayuda")
+    await words.obey("ayuda")
     assert "cerrarservidor" in said[0]
-    words.obey("apaga\x1b[2J")
+    await words.obey("apaga\x1b[2J")
     assert said[1] == r"No conozco «apaga\x1b[2J». Escribe «ayuda» para ver las palabras."
-    words.obey("   ")
+    await words.obey("   ")
     assert len(said) == 2
     assert not lifecycle.draining
 

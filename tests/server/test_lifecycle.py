@@ -14,6 +14,7 @@ ASK = {
     "remote": lambda life: life.drain(DrainReason.REMOTE, "p:1"),
     "signal": lambda life: life.signal(DrainReason.SIGTERM),
     "abort": Lifecycle.abort,
+    "retirement": Lifecycle.retire,
 }
 
 REASON = {
@@ -30,6 +31,14 @@ def test_any_sequence_is_one_drain_and_at_most_one_abort(asked: list[str]) -> No
         life = Lifecycle()
         for name in asked:
             ASK[name](life)
+        retired = "retirement" in asked[:1]
+        asked[:] = [name for name in asked if name != "retirement"]
+        with trio.move_on_after(1) as waiting:
+            await life.wait_retiring()
+        assert waiting.cancelled_caught is not retired
+        if retired and not asked:
+            assert (life.phase, life.draining) == (Phase.RETIRING, False)
+            return
         assert life.phase is (Phase.DRAINING if asked else Phase.RUNNING)
         assert life.draining == bool(asked)
         assert life.reason is (REASON[asked[0]] if asked else DrainReason.PROGRAM)

@@ -16,7 +16,7 @@ from tcpecho_trio.dialects import ADMIN
 from tcpecho_trio.errors import CannotListen
 from tcpecho_trio.protocol import Output, Protocol
 from tcpecho_trio.server import DrainReason, Lifecycle, Phase, Registry, Settings, serve
-from tcpecho_trio.server import listeners as listeners_module
+from tcpecho_trio.server import opening as opening_module
 from tcpecho_trio.server.accepting import KEEPALIVE
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
 from tcpecho_trio.server.faults import Fault, Kind
@@ -322,8 +322,8 @@ async def test_a_server_that_cannot_open_every_endpoint_aborts_who_came_by_anoth
             return opened[0]
 
         opened: list[int] = []
-        find = listeners_module.free_port
-        monkeypatch.setattr(listeners_module, "free_port", free_port)
+        find = opening_module.free_port
+        monkeypatch.setattr(opening_module, "free_port", free_port)
         monkeypatch.setattr("trio.socket.getaddrinfo", connect_before_the_second)
         assert (await unstarted(Settings(listen=endpoints))).message == "port_taken"
     (client,) = early

@@ -13,6 +13,7 @@ import trio
 
 from tcpecho_trio.server import Events, Journal, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
+from tcpecho_trio.server.listeners import Inherited
 from tcpecho_trio.server.tls import Tls
 
 
@@ -86,7 +87,7 @@ async def running_server(
     settings: Settings | None = None,
     *,
     tls: Tls | None = None,
-    listeners: Sequence[trio.abc.Listener[Any]] = (),
+    listeners: Sequence[trio.abc.Listener[Any] | Inherited] = (),
 ) -> AsyncGenerator[Running, None]:
     """A server on a free port; at the end it is drained, and must end by itself.
 

@@ -1,0 +1,190 @@
+"""A supervisor as a process: signals, standard streams, logs and service manager around it.
+
+It is to several processes what :mod:`~tcpecho_trio.cli.server_process` is to one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import zipfile
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from tcpecho_trio.cli.access_log_file import AccessLogFile
+from tcpecho_trio.cli.processes import ProcessOptions
+from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
+from tcpecho_trio.cli.surroundings import log_writer, signals
+from tcpecho_trio.cluster.supervisor import Supervisor
+from tcpecho_trio.errors import CannotListen, CannotRead, CannotStart, TcpEchoError
+from tcpecho_trio.nurseries import open_nursery
+from tcpecho_trio.server import DrainReason, Events, Journal, Lifecycle, Settings
+from tcpecho_trio.server.console import Console, Listed
+from tcpecho_trio.server.renderers import Put, Renderer, console_renderer, json_renderer
+from tcpecho_trio.server.tls import Tls, TlsFiles
+from tcpecho_trio.stdio.input import Input
+from tcpecho_trio.texts import Texts
+
+STOPPING = {signal.SIGINT: DrainReason.SIGINT, signal.SIGTERM: DrainReason.SIGTERM}
+"""Signals that end the server, and what is said of them."""
+
+PACKAGE = "tcpecho_trio"
+
+
+async def run_supervisor(
+    settings: Settings, texts: Texts, tls_files: TlsFiles | None, options: ProcessOptions
+) -> None:
+    """Run a server of several processes, with everything around it.
+
+    Args:
+      settings: the server's.
+      texts: the language of the console.
+      tls_files: its certificate. Each worker reads it as it starts.
+      options: the rest.
+
+    Raises:
+      CannotLog: the access log's file cannot be opened.
+      CannotListen: an endpoint could not be opened, or was not when it was handed to us.
+      CannotRead: the certificate cannot be used.
+      CannotStart: no worker came about.
+    """
+    if tls_files is not None:
+        try:
+            Tls(tls_files)  # better said now, and once
+        except OSError as error:
+            raise CannotRead.because(error, str(tls_files)) from error
+    try:
+        inherited = inherited_listeners(os.environ)
+    except OSError as error:
+        raise CannotListen.on_inherited(error) from error
+    notifier = Notifier(os.environ)
+    lifecycle, events = Lifecycle(settings.shutdown_delay), Events()
+
+    def renderer(put: Put) -> Renderer:
+        return (
+            json_renderer(put, settings.name) if options.as_json else console_renderer(put, texts)
+        )
+
+    output = log_writer(1, renderer, "utf-8" if options.as_json else sys.stdout.encoding)
+    errors = log_writer(2, lambda put: console_renderer(put, texts), encoding=sys.stderr.encoding)
+    journal = Journal(renderer(output.put))
+    journal.listen_to(events)
+    log_file = None
+    access = output.put
+    if options.access_log not in (None, "-"):
+        log_file = AccessLogFile(str(options.access_log), events)
+        access = log_file.put
+    try:
+        supervisor = Supervisor(
+            settings,
+            lifecycle,
+            events,
+            processes=options.processes,
+            command=worker_command(options.arguments),
+            environ=worker_environment(os.environ),
+            journal=renderer(output.put),
+            access=access,
+        )
+    except OSError as error:
+        raise CannotStart("cannot_start", reason=error) from error
+
+    async def obey_signals(arriving: AsyncIterator[int]) -> None:
+        async for number in arriving:
+            lifecycle.signal(STOPPING[signal.Signals(number)])
+
+    async def obey_reloads(arriving: AsyncIterator[int]) -> None:
+        async for _ in arriving:
+            notifier.reloading()
+            await supervisor.replace_workers()
+            notifier.ready()
+
+    async def tell_manager() -> None:
+        await lifecycle.wait_end_near()
+        notifier.stopping()
+
+    async def everybody() -> list[Listed]:
+        answers = await supervisor.ask("connections")
+        return [
+            Listed(*(one[n] for n in ("number", "client", "since", "messages_in", "bytes_in")))
+            for connections in answers.values()
+            for one in connections
+        ]
+
+    async def obey_console() -> None:
+        # With a JSON journal, answers to a person would be in the way of its reader.
+        say = errors.put if options.as_json else output.put
+        with Input(0) as typed:
+            words = Console(
+                typed,
+                say,
+                texts=texts,
+                lifecycle=lifecycle,
+                everybody=everybody,
+                at_terminal=lambda: os.isatty(0),
+            )
+            await words.run(greet=os.isatty(0))
+
+    if log_file is None:  # as in a server that is one process
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    with contextlib.ExitStack() as stack:
+        arriving = stack.enter_context(signals(*STOPPING))
+        reloads = stack.enter_context(signals(signal.SIGHUP))
+        async with open_nursery(TcpEchoError) as surroundings:
+            if log_file is not None:
+                stack.enter_context(log_file)
+                surroundings.start_soon(log_file.run)
+                rotations = stack.enter_context(signals(signal.SIGUSR1))
+                surroundings.start_soon(log_file.reopen_at, rotations)
+            surroundings.start_soon(output.run)
+            surroundings.start_soon(errors.run)
+            surroundings.start_soon(journal.run)
+            surroundings.start_soon(obey_signals, arriving)
+            try:
+                tls = tls_files is not None
+                await surroundings.start(partial(supervisor.run, inherited, tls=tls))
+                notifier.ready()
+                surroundings.start_soon(notifier.run)
+                surroundings.start_soon(tell_manager)
+                surroundings.start_soon(obey_reloads, reloads)
+                if options.console:
+                    surroundings.start_soon(obey_console)
+                await lifecycle.wait_stopped()
+            finally:
+                with trio.CancelScope(shield=True):  # each flush has its own deadline
+                    async with trio.open_nursery() as flushing:
+                        if log_file is not None:
+                            flushing.start_soon(log_file.flush)
+                        flushing.start_soon(output.flush)
+                        flushing.start_soon(errors.flush)
+            surroundings.cancel_scope.cancel()
+
+
+def worker_command(arguments: Sequence[str]) -> list[str]:
+    """How this program is started once more, as it is installed by then.
+
+    In the way in which it was started itself, with the interpreter's options, if that was a module,
+    a console script or a zip file of ours. Any other program (a test, an application) has called
+    us with arguments of its own, and must not be started.
+    """
+    own = list(sys.orig_argv)
+    prefix = own[1 : len(own) - len(arguments)]
+    same = bool(prefix) and own[len(own) - len(arguments) :] == list(arguments)
+    if same and (prefix[-2:] == ["-m", PACKAGE] or _is_ours(prefix[-1])):
+        return [sys.executable, *prefix, *arguments]
+    return [sys.executable, "-m", PACKAGE, *arguments]
+
+
+def _is_ours(script: str) -> bool:
+    name = Path(script).name
+    return name.partition(".")[0].replace("-", "_") == PACKAGE or zipfile.is_zipfile(script)
+
+
+def worker_environment(environ: os._Environ[str]) -> dict[str, str]:
+    """A worker's environment: without what is said to the supervisor only (systemd's protocols)."""
+    told = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+    return {name: value for name, value in environ.items() if name not in told}

@@ -1,0 +1,268 @@
+"""SIGHUP: new processes take the workers' places, and nobody is lost."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import sys
+from pathlib import Path
+
+import trio
+
+from tests.cluster.fleet import Fleet, crowd, fleet, waiting
+from tests.support.certificates import Certificates
+from tests.support.processes import AT_ONCE, ROOT
+
+INSPECT = ("--dialect", "inspect", "--quiet")
+
+
+def replace(server: Fleet, times: int = 1) -> None:
+    """Have all workers replaced, and wait for it."""
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for_count("workers_replaced", times)
+
+
+class Newcomers:
+    """Clients that never stop coming: each asks once, compares, and says goodbye."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.served = 0
+        self.enough = False
+        self._progress = trio.Event()
+
+    async def come(self) -> None:
+        for n in itertools.count():
+            if self.enough:
+                return
+            stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+            async with stream:
+                question = f"nuevo {n} ñu\n"
+                await stream.send_all(question.encode())
+                reply = b""
+                while not reply.endswith(b"\n"):
+                    data = await stream.receive_some()
+                    assert data, f"{question!r} got {reply!r}"
+                    reply += data
+                assert reply == question.upper().encode()
+            self.served += 1
+            self._progress.set()
+            self._progress = trio.Event()
+
+    async def wait_for(self, more: int) -> None:
+        """Until so many more have been served."""
+        goal = self.served + more
+        while self.served < goal:
+            await self._progress.wait()
+
+
+async def test_newcomers_and_200_long_conversations_notice_nothing_of_replacements() -> None:
+    with fleet(*INSPECT, processes=2) as server:
+        coming = [Newcomers(server.port) for _ in range(8)]
+        async with crowd(server, 200) as talkers, trio.open_nursery() as nursery:
+            for newcomers in coming:
+                nursery.start_soon(newcomers.come)
+            before = server.pids()
+            await waiting(replace, server)
+            for talker in talkers:
+                await talker.wait_for(3)
+                assert not talker.ended
+            for newcomers in coming:
+                await newcomers.wait_for(5)
+                newcomers.enough = True
+        assert sum(newcomers.served for newcomers in coming) > 80
+        # When the long conversations are over, so are those who served them.
+        await waiting(server.wait_for_count, "worker_ended", 2)
+        assert set(server.pids().values()).isdisjoint(before.values())
+        assert len(server.pids()) == 2
+        assert server.events("worker_died") == []
+        assert {event["worker"] for event in server.events("worker_replaced")} == set(before)
+
+
+def test_newcomers_are_served_by_the_new_processes() -> None:
+    with fleet(*INSPECT) as server:
+        old = set(server.pids().values())
+        replace(server)
+        for _ in range(20):
+            assert server.report()["server"]["pid"] not in old
+
+
+async def test_who_is_still_there_at_the_next_replacement_is_drained() -> None:
+    with fleet(*INSPECT, processes=1) as server:
+        async with crowd(server, 10) as talkers:
+            await waiting(replace, server)
+            async with crowd(server, 10) as others:
+                for talker in (*talkers, *others):
+                    await talker.wait_for(2)
+                    assert not talker.ended
+                await waiting(replace, server, 2)
+                for talker in talkers:
+                    await talker.wait_for(1_000_000)
+                    assert talker.ended == "closed"
+                for talker in others:
+                    await talker.wait_for(2)
+                    assert not talker.ended
+
+
+def test_two_hang_ups_in_a_row_are_two_replacements_or_one() -> None:
+    with fleet(*INSPECT) as server:
+        old = server.pids()
+        for _ in range(2):
+            server.process.send_signal(signal.SIGHUP)
+        server.wait_for("workers_replaced")
+        server.wait_for_count("worker_ended", 2)
+        assert set(server.pids().values()).isdisjoint(old.values())
+        assert server.events("worker_died") == server.events("replacement_stopped") == []
+
+
+def test_a_certificate_is_read_anew(tmp_path: Path, certificates: Certificates) -> None:
+    certificate, key = (str(tmp_path / name) for name in ("cert.pem", "key.pem"))
+    shutil.copy(certificates.files.certificate, certificate)
+    shutil.copy(certificates.files.key, key)
+    options = ("--listen", "tls://127.0.0.1:0", "--tls-cert", certificate, "--tls-key", key)
+
+    def shown(server: Fleet) -> bytes | None:
+        context = ssl.create_default_context(cafile=certificates.ca_file)
+        with (
+            socket.create_connection(("127.0.0.1", server.port)) as bare,
+            context.wrap_socket(bare, server_hostname="localhost") as client,
+        ):
+            client.sendall(b"hola\n")
+            assert client.recv(100) == b"HOLA\n"
+            return client.getpeercert(binary_form=True)
+
+    with fleet(*INSPECT, *options) as server:
+        server.encrypt(ssl.create_default_context(cafile=certificates.ca_file))
+        first = shown(server)
+        renewed = certificates.issue("renewed")
+        shutil.copy(renewed.certificate, certificate)
+        shutil.copy(renewed.key, key)
+        replace(server)
+        assert shown(server) != first
+        server.wait_for_count("worker_ended", 2)
+        before = server.pids()
+        Path(certificate).write_text("nothing that OpenSSL can read\n")
+        server.process.send_signal(signal.SIGHUP)
+        stopped = server.wait_for("replacement_stopped")
+        assert certificate in stopped["error"]
+        assert server.pids() == before
+        assert shown(server) not in (None, first)
+
+
+def test_a_new_program_that_does_not_start_changes_nothing(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.symlink_to(sys.executable)
+    code = (
+        "import sys\n"
+        "from tcpecho_trio.cli import supervisor_process as module\n"
+        "before = module.worker_command\n"
+        f"module.worker_command = lambda a: [{str(program)!r}, *before(a)[1:]]\n"
+        "sys.argv[0] = 'tcpecho-trio'\n"
+        "from tcpecho_trio.cli import main\n"
+        "sys.exit(main())\n"
+    )
+    with fleet(*INSPECT, program=[sys.executable, "-bb", "-c", code]) as server:
+        before = server.pids()
+        program.unlink()
+        program.write_text("#!/bin/sh\necho 'Error: half installed' >&2; exit 1\n")
+        program.chmod(0o755)
+        server.process.send_signal(signal.SIGHUP)
+        assert server.wait_for("replacement_stopped")["error"] == "half installed"
+        assert server.pids() == before
+        server.check()
+        program.unlink()
+        program.symlink_to(sys.executable)
+        replace(server)
+        server.wait_for_count("worker_ended", 2)
+        assert set(server.pids().values()).isdisjoint(before.values())
+
+
+async def test_a_drain_in_the_middle_of_a_replacement_ends_all_of_them() -> None:
+    with fleet(*INSPECT, processes=3) as server:
+        async with crowd(server, 30) as talkers:
+            server.process.send_signal(signal.SIGHUP)
+            await waiting(server.wait_for, "worker_replaced")
+            assert await waiting(server.stop) == 0
+            for talker in talkers:
+                await talker.wait_for(1_000_000)
+                assert talker.ended == "closed"
+        (stopped,) = server.events("stopped")
+        assert stopped["served"] == len(talkers)
+        assert stopped["aborted"] == 0
+        assert server.events("worker_died") == []
+
+
+async def test_a_hang_up_during_a_drain_changes_nothing() -> None:
+    with fleet(*INSPECT, "--drain-timeout", "60") as server:
+        with server.connect() as silent:
+            silent.sendall(b"x" * 100_000_0)  # asks, and does not read: the drain waits for it
+            server.process.send_signal(signal.SIGTERM)
+            await waiting(server.wait_for, "draining")
+            server.process.send_signal(signal.SIGHUP)
+            while silent.recv(65536):
+                pass
+        assert await waiting(server.finish) == 0
+        assert server.events("worker_replaced") == []
+        assert len(server.events("worker_ready")) == 2
+
+
+def test_the_second_signal_ends_at_once() -> None:
+    with fleet("--quiet", "--drain-timeout", "600", "--write-timeout", "0") as server:
+        stuck = [server.connect() for _ in range(4)]
+        for client in stuck:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(AT_ONCE)
+            try:
+                client.settimeout(0.2)
+                while True:
+                    client.sendall(b"x" * 1_000_000)
+            except TimeoutError:
+                pass  # it cannot answer any more: nobody reads
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for("draining")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(AT_ONCE) == 0
+        server.finish()
+        assert len(server.events("cutting")) == 1
+        assert server.events("stopped")[0]["aborted"] == 4
+        for client in stuck:
+            client.close()
+
+
+def test_numbers_go_on_from_one_worker_to_the_next() -> None:
+    with fleet(*INSPECT, processes=2) as server:
+        numbers = []
+        for times in range(1, 4):
+            numbers += [server.report()["connection"] for _ in range(20)]
+            replace(server, times)
+        numbers += [server.report()["connection"] for _ in range(20)]
+        assert len(set(numbers)) == len(numbers)
+
+
+def test_a_rolled_server_serves_nobody_by_a_worker_without_a_place() -> None:
+    """After ten replacements there are as many processes as after none."""
+    with fleet(*INSPECT, processes=1) as server:
+        for times in range(1, 11):
+            replace(server, times)
+        server.wait_for_count("worker_ended", 10)
+        (pid,) = server.pids().values()
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+        assert [int(child) for child in children.read_text().split()] == [pid]
+        targets = [str(f.readlink()) for f in Path(f"/proc/{server.process.pid}/fd").iterdir()]
+        assert len([t for t in targets if re.match("pipe|anon|socket", t)]) < 20
+
+
+def test_the_directory_in_which_it_was_started_is_that_of_its_workers(tmp_path: Path) -> None:
+    with fleet("--unix", "echo.sock", *INSPECT, "--host", "127.0.0.1") as server:
+        try:
+            assert (ROOT / "echo.sock").is_socket()
+            for pid in server.pids().values():
+                assert os.readlink(f"/proc/{pid}/cwd") == str(ROOT)  # noqa: PTH115
+        finally:
+            assert server.stop() == 0
+        assert not (ROOT / "echo.sock").exists()

@@ -76,6 +76,8 @@ def goals() -> Iterator[Goal]:
             yield Goal(f"ways to serve, {name}", way, OURS, CPU, bound)
     for name in (*SMALL, PIPELINED, BULK):
         yield Goal(f"ways to serve, {name}", "--portable", "Trio tutorial", CPU, 1.0)
+    for member in (f"{OURS} --cluster", f"{OURS} --cluster, Redis away"):
+        yield Goal("in a cluster, 1000×64 B", member, OURS, CPU, 1.02)
     yield Goal("a scrape a second, 1000 clients", "--admin", "", "cpu_percent", 1.0)
     rate = "connections_per_second"
     yield Goal("connections", OURS, "asyncio streams", rate, 1.2, at_least=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
+from tcpecho_trio.cli.clustering import ClusterOptions
 from tcpecho_trio.cluster.config import CHANNEL
 from tcpecho_trio.cluster.worker import Logging
 from tcpecho_trio.server import Settings
@@ -29,6 +30,7 @@ class ProcessOptions:
       access_log: the file of the access log, or ``-`` for standard output; None for no log.
       room: connections that one process has descriptors for.
       console: words are read from standard input.
+      cluster: the cluster that the server is a member of; None for none.
     """
 
     processes: int
@@ -37,6 +39,7 @@ class ProcessOptions:
     access_log: str | None
     console: bool
     room: int
+    cluster: ClusterOptions | None = None
 
 
 async def run_processes(

@@ -221,6 +221,7 @@ def add_serve_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any]
                 access_log=access_log or None,
                 console=not no_console,
                 room=room,
+                cluster=cluster,
             )
             logging = Logging(not quiet, log_probes, bool(access_log), access_log_probes)
             run(run_processes(settings, texts, tls_files, options, logging))

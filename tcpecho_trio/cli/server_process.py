@@ -164,7 +164,7 @@ async def run_server(
     async def tell_manager() -> None:
         await lifecycle.wait_end_near()
         if lifecycle.reason is DrainReason.RESTART:
-            notifier.restarting()
+            notifier.reloading()
         else:
             notifier.stopping()
 

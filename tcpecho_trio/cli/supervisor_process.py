@@ -17,6 +17,7 @@ from pathlib import Path
 import trio
 
 from tcpecho_trio.cli.access_log_file import AccessLogFile
+from tcpecho_trio.cli.clustering import Clustering
 from tcpecho_trio.cli.processes import ProcessOptions
 from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
 from tcpecho_trio.cli.surroundings import log_writer, signals
@@ -92,6 +93,32 @@ async def run_supervisor(
         )
     except OSError as error:
         raise CannotStart("cannot_start", reason=error) from error
+    clustering = None
+    restart_wanted = trio.Event()
+    if options.cluster is not None:
+        from tcpecho_trio.cluster.supervised_server import SupervisedServer
+
+        server = SupervisedServer(supervisor)
+        clustering = Clustering(
+            *(options.cluster, server, None, lifecycle, events),
+            restart=lambda: restart_wanted.set(),
+        )
+        supervisor.others = clustering.roster.others
+        supervisor.refresh_others = clustering.roster.refresh
+
+    async def obey_restarts() -> None:
+        nonlocal restart_wanted
+        while True:
+            await restart_wanted.wait()
+            restart_wanted = trio.Event()
+            if await replaced():
+                server.generation += 1
+
+    async def replaced() -> bool:
+        notifier.reloading()
+        done = await supervisor.replace_workers()
+        notifier.ready()
+        return done
 
     async def obey_signals(arriving: AsyncIterator[int]) -> None:
         async for number in arriving:
@@ -99,9 +126,7 @@ async def run_supervisor(
 
     async def obey_reloads(arriving: AsyncIterator[int]) -> None:
         async for _ in arriving:
-            notifier.reloading()
-            await supervisor.replace_workers()
-            notifier.ready()
+            await replaced()
 
     async def tell_manager() -> None:
         await lifecycle.wait_end_near()
@@ -151,12 +176,18 @@ async def run_supervisor(
                 surroundings.start_soon(notifier.run)
                 surroundings.start_soon(tell_manager)
                 surroundings.start_soon(obey_reloads, reloads)
+                if clustering is not None:
+                    surroundings.start_soon(server.watch)
+                    surroundings.start_soon(clustering.run)
+                    surroundings.start_soon(obey_restarts)
                 if options.console:
                     surroundings.start_soon(obey_console)
                 await lifecycle.wait_stopped()
             finally:
                 with trio.CancelScope(shield=True):  # each flush has its own deadline
                     async with trio.open_nursery() as flushing:
+                        if clustering is not None:
+                            flushing.start_soon(clustering.finish)
                         if log_file is not None:
                             flushing.start_soon(log_file.flush)
                         flushing.start_soon(output.flush)

@@ -185,8 +185,6 @@ def add_serve_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any]
             check_processes(texts)
             if admin is not None:
                 raise click.UsageError(texts.processes.cli_no_admin)
-            if cluster is not None:
-                raise click.UsageError(texts.processes.cli_no_cluster)
         endpoints = [*listen, *unix]
         if any(endpoint.scheme is Scheme.UNIX for endpoint in endpoints) or (admin and admin.path):
             check_unix_sockets(texts)

@@ -28,5 +28,4 @@ class ProcessTexts:
     cli_processes: str
     cli_no_processes: str
     cli_no_admin: str
-    cli_no_cluster: str
     expects_processes: str

@@ -14,7 +14,7 @@ import pytest
 from tcpecho_trio.cli.commands import build_cli
 from tcpecho_trio.texts import ENGLISH
 from tests.support.certificates import Certificates
-from tests.support.pages import LINK, PAGES, Page, anchor, commands, page
+from tests.support.pages import LINK, PAGES, Page, all_commands, anchor, commands, page
 from tests.support.processes import ROOT, serving
 from tests.support.sessions import Session
 
@@ -27,7 +27,7 @@ NOT_RUN = {
 CLI = build_cli(ENGLISH)
 OPTIONS = {
     option
-    for command in (CLI, *CLI.commands.values())
+    for command in all_commands(CLI).values()
     for parameter in command.params
     for option in parameter.opts
 } | {"--help"}
@@ -102,11 +102,12 @@ def parse(arguments: list[str], folder: Path) -> None:
             file.write_text("{}")
             argument = str(file)
         given.append(argument)
+    command: click.Command = CLI
     context = CLI.make_context("tcpecho_trio", given)
-    if name := (context._protected_args + context.args)[:1]:
-        CLI.commands[name[0]].make_context(
-            name[0], (context._protected_args + context.args)[1:], parent=context
-        )
+    while isinstance(command, click.Group) and (given := context._protected_args + context.args):
+        name, *rest = given
+        command = command.commands[name]
+        context = command.make_context(name, rest, parent=context)
 
 
 def test_a_wrong_option_in_a_command_would_be_seen(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tcpecho_trio import PUBLIC
 from tcpecho_trio.cli.commands import build_cli
 from tcpecho_trio.texts import LANGUAGES
-from tests.support.pages import PAGES
+from tests.support.pages import PAGES, all_commands
 from tests.support.processes import ROOT
 
 
@@ -33,7 +33,9 @@ hooks = load_hooks()
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_page_of_options_has_each_with_its_help(language: str) -> None:
     made = hooks.options_page(language)
-    for name, command in build_cli(LANGUAGES[language]).commands.items():
+    for name, command in all_commands(build_cli(LANGUAGES[language])).items():
+        if not name:  # what comes before a command
+            continue
         (section,) = re.findall(rf"^## {name}\n(.*?)(?=^## |\Z)", made, re.DOTALL | re.MULTILINE)
         for parameter in command.params:
             assert re.search(rf"`(\S+, )?{re.escape(parameter.opts[0])}\b", section) or (
@@ -86,7 +88,8 @@ def test_a_link_holds_on_the_site(page: str, link: str, on_the_site: str) -> Non
 
 def test_a_role_in_a_docstring_becomes_a_link() -> None:
     made = hooks.on_page_content("<p>see :meth:<code>~a.B.c</code> and::</p>")
-    assert made == ('<p>see <autoref optional identifier="a.B.c"><code>c</code></autoref> and:</p>')
+    made = re.sub("<code[^>]*>", "<code>", made)
+    assert made == '<p>see <autoref optional identifier="a.B.c"><code>c</code></autoref> and:</p>'
 
 
 def test_the_site_loads_nothing_from_elsewhere() -> None:

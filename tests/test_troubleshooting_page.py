@@ -11,8 +11,9 @@ import pytest
 
 from tcpecho_trio.cli.commands import build_cli
 from tcpecho_trio.texts import ENGLISH, LANGUAGES, Texts
+from tcpecho_trio.texts.cluster_lines import ClusterTexts
 from tcpecho_trio.texts.load_lines import LoadTexts
-from tests.support.pages import page
+from tests.support.pages import all_commands, page
 
 PAGE = page("docs/troubleshooting.md").text
 
@@ -21,7 +22,14 @@ ORDINARY = {
     *("probe", "tls_reloaded", "access_log_reopened", "faulty", "shutdown_delayed", "draining"),
     *("cutting", "stopped", "clients_served", "clients_aborted", "more_messages", "thousands"),
     *("more_connections", "omitted_messages", "omitted_connections"),
-    *("client_connected", "client_prompt", "client_reply", "client_hint", "client_hint_words"),
+    *(
+        "cluster_joined",
+        "client_connected",
+        "client_prompt",
+        "client_reply",
+        "client_hint",
+        "client_hint_words",
+    ),
     *("client_leaving", "client_progress", "client_more_lines"),
 }
 """Lines of the journal and of the client that tell of no trouble."""
@@ -41,8 +49,7 @@ def between(texts: type[Any], first: str, last: str) -> list[str]:
 
 def helps() -> Iterator[str]:
     """All that the options and commands say about themselves."""
-    cli = build_cli(ENGLISH)
-    for command in (cli, *cli.commands.values()):
+    for command in all_commands(build_cli(ENGLISH)).values():
         yield command.help or ""
         for parameter in command.params:
             yield getattr(parameter, "help", None) or ""
@@ -61,8 +68,12 @@ def troubles() -> list[str]:
             if name not in OF_HELP and getattr(ENGLISH, name) not in told
         ),
     ]
-    loads = between(LoadTexts, "bad_connections", "cannot_connect")
-    return [name for name in names if name not in ORDINARY] + [f"load.{name}" for name in loads]
+    return [
+        *(name for name in names if name not in ORDINARY),
+        *(f"load.{name}" for name in between(LoadTexts, "bad_connections", "cannot_connect")),
+        *(f"cluster.{name}" for name in between(ClusterTexts, "alone", "missing")),
+        *(f"cluster.{name}" for name in between(ClusterTexts, "needs_extra", "not_ready")),
+    ]
 
 
 def shown(language: str, name: str) -> str:

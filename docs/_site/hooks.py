@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import posixpath
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +47,8 @@ FENCED = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 ROLE = re.compile(r":(?:class|func|meth|mod|data|attr|exc|obj):<code>(~?)\.?([\w.]+)</code>")
 """What Sphinx calls a role: our docstrings name other things in this way."""
 
-WORD = re.compile(r"<code>(-[^<\s]{1,30})</code>")
-"""An option, which is not broken behind its hyphens."""
+WORD = re.compile(r"<code>([^<]{1,26})</code>")
+"""An option or a file's name: it is not broken behind its hyphens and dots."""
 
 OPTIONS = {
     "en": (
@@ -172,14 +173,24 @@ def options_page(language: str) -> str:
     lines = [beginning]
     cli = build_cli(texts)
     above = click.Context(cli, info_name="python -m tcpecho_trio", **cli.context_settings)
-    for name, command in cli.commands.items():
-        context = click.Context(command, info_name=name, parent=above)
+    for context in below(above):
+        command = context.command
         usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+        name = context.command_path.removeprefix(above.command_path).strip()
         lines += [f"## {name}", "", f"`{usage}`", "", *(command.help or "").splitlines(), ""]
         for parameter in command.get_params(context):
             if (record := parameter.get_help_record(context)) is not None:
                 lines += described(*record, default)
     return "\n".join(lines)
+
+
+def below(context: click.Context) -> Iterator[click.Context]:
+    """Every command below a group, each after the group that it is in."""
+    if isinstance(context.command, click.Group):
+        for name, command in context.command.commands.items():
+            inner = click.Context(command, info_name=name, parent=context)
+            yield inner
+            yield from below(inner)
 
 
 def described(names: str, told: str, default: str) -> list[str]:

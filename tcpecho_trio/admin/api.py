@@ -6,10 +6,12 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 import trio
 
-from tcpecho_trio.admin.feed import Feed
+from tcpecho_trio.admin.backend import Backend, Client
+from tcpecho_trio.admin.feed import EventStream
 from tcpecho_trio.admin.http import (
     Headers,
     Outcome,
@@ -22,19 +24,17 @@ from tcpecho_trio.admin.http import (
 from tcpecho_trio.admin.metrics import Metrics
 from tcpecho_trio.admin.pages import Pages
 from tcpecho_trio.admin.security import OPEN, Guard
-from tcpecho_trio.admin.state import ServerState
-from tcpecho_trio.admin.websocket import WebListener, accepted_headers
-from tcpecho_trio.server import DrainReason
-from tcpecho_trio.server.events import Unraisable
-from tcpecho_trio.server.faults import Fault
-
-CLIENTS_AT_A_TIME = 100
-"""Clients that are written down between two looks at everybody else: a millisecond's work."""
+from tcpecho_trio.admin.websocket import INTRODUCED, accepted_headers
 
 MAX_FAULTS = 20
 """Faults at a time."""
 
 NO_STORE: Headers = (("Cache-Control", "no-store"),)
+
+LONGEST = 100
+"""Characters that may be looked for: longer than any address."""
+
+LIMIT = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 Handler = Callable[[Request], Awaitable[Outcome]]
 
@@ -42,20 +42,16 @@ CLIENT_PATH = re.compile(r"/api/clients/([1-9][0-9]{0,17})", re.ASCII)
 
 
 class Api:
-    """Answers requests about one server."""
+    """Answers requests about one server.
 
-    def __init__(
-        self,
-        state: ServerState,
-        feed: Feed,
-        metrics: Metrics,
-        listener: WebListener,
-        guard: Guard,
-    ) -> None:
-        self._state = state
-        self._feed = feed
-        self._metrics = metrics
-        self._listener = listener
+    Args:
+      backend: the server.
+      guard: says who may ask.
+    """
+
+    def __init__(self, backend: Backend, guard: Guard) -> None:
+        self._backend = backend
+        self._metrics = Metrics()
         self._guard = guard
         self._pages = Pages()
         self._routes: dict[str, dict[str, Handler]] = {
@@ -76,7 +72,7 @@ class Api:
         try:
             return await self._respond(request)
         except Exception as error:  # noqa: BLE001  the page's trouble is not the server's
-            self._state.events.publish(Unraisable(f"{type(error).__name__}: {error}"))
+            self._backend.report(error)
             return problem(500, "a bug of ours; the journal has more")
 
     async def _respond(self, request: Request) -> Outcome:
@@ -105,35 +101,38 @@ class Api:
         return Response(200, b"ok\n", headers=NO_STORE)
 
     async def _readiness(self, _: Request) -> Outcome:
-        reason = self._state.not_ready
+        reason = self._backend.not_ready
         return Response(503 if reason else 200, f"{reason or 'ready'}\n".encode(), headers=NO_STORE)
 
     async def _scrape(self, request: Request) -> Outcome:
-        body, media = self._metrics.written(request.headers.get("accept", ""))
+        exposition = await self._backend.exposition()
+        body, media = self._metrics.written(exposition, request.headers.get("accept", ""))
         return Response(200, body, media, NO_STORE)
 
     async def _status(self, _: Request) -> Outcome:
-        return json_response(self._state.status(), headers=NO_STORE)
+        return json_response(await self._backend.status(), headers=NO_STORE)
 
     async def _clients(self, request: Request) -> Outcome:
+        options = dict(parse_qsl(request.query))
+        limit = options.get("limit")
+        if limit is not None and not LIMIT.fullmatch(limit):
+            return problem(422, "limit is a number of at most nine digits")
         if request.method == "HEAD":
             return Response(200, type=ClientList.type, headers=NO_STORE)
-        return ClientList(self._state)
+        return ClientList(self._backend, _wanted(options), None if limit is None else int(limit))
 
     async def _dismiss(self, request: Request) -> Outcome:
         number = int(request.path.rpartition("/")[2])
-        connection = self._state.registry.find(number)
-        if connection is None:
+        if not await self._backend.dismiss(number):
             return problem(404, f"there is no client {number}")
-        connection.dismiss()
         return Response(204, type="")
 
     async def _drain(self, _: Request) -> Outcome:
-        self._state.lifecycle.drain(DrainReason.ADMIN)
+        await self._backend.drain()
         return Response(202, type="")
 
     async def _faults(self, _: Request) -> Outcome:
-        return json_response({"faults": self._state.written_faults()}, headers=NO_STORE)
+        return json_response({"faults": await self._backend.faults()}, headers=NO_STORE)
 
     async def _change_faults(self, request: Request) -> Outcome:
         try:
@@ -146,10 +145,9 @@ class Api:
         if len(specs) > MAX_FAULTS:
             return problem(422, f"at most {MAX_FAULTS} faults at a time")
         try:
-            faults = tuple(map(Fault.parse, specs))
+            await self._backend.change_faults(specs)
         except ValueError as error:
             return problem(422, str(error))
-        self._state.faults.change(faults)
         return await self._faults(request)
 
     async def _session(self, request: Request) -> Outcome:
@@ -157,8 +155,8 @@ class Api:
             return problem(401, "that is not the token of --admin-token-file")
         return Response(204, type="", headers=[self._guard.cookie])
 
-    async def _events(self, _: Request) -> Outcome:
-        return self._feed
+    async def _events(self, request: Request) -> Outcome:
+        return EventStream(self._backend.feed, _wanted(dict(parse_qsl(request.query))))
 
     async def _upgrade(self, request: Request) -> Outcome:
         headers = request.headers
@@ -171,9 +169,12 @@ class Api:
         key = headers.get("sec-websocket-key")
         if key is None or request.body:
             return problem(400, "there is no key")
-        if not (self._listener.open and self._state.listeners) or self._state.lifecycle.draining:
-            return busy(f"the server is {self._state.phase}")
-        return WebSocketUpgrade(self._listener, accepted_headers(key))
+        if self._backend.silent is not None:
+            return busy(self._backend.silent)
+        protocols = headers.get("sec-websocket-protocol", "").split(",")
+        introduced = INTRODUCED in (protocol.strip() for protocol in protocols)
+        accepted = accepted_headers(key, introduced=introduced)
+        return WebSocketUpgrade(self._backend, accepted, introduced=introduced)
 
 
 class WebSocketUpgrade:
@@ -181,37 +182,51 @@ class WebSocketUpgrade:
 
     lasts_as = "conversations"
 
-    def __init__(self, listener: WebListener, headers: Headers) -> None:
-        self._listener = listener
+    def __init__(self, backend: Backend, headers: Headers, *, introduced: bool) -> None:
+        self._backend = backend
+        self._introduced = introduced
         self.headers = headers
 
     async def converse(
         self, stream: trio.abc.Stream, bare: trio.SocketStream, begun: bytes
     ) -> None:
         """Have the server talk until that is over."""
-        await self._listener.converse(stream, bare, begun)
+        await self._backend.converse(stream, bare, begun, introduced=self._introduced)
 
 
 class ClientList:
-    """The answer to ``GET /api/clients``, written down bit by bit: there may be ten thousand."""
+    """The answer to ``GET /api/clients``, written down bit by bit: there may be ten thousand.
+
+    Args:
+      backend: the server.
+      contains: what is looked for.
+      limit: how many are listed at most; None for all.
+    """
 
     type = "application/json"
 
-    def __init__(self, state: ServerState) -> None:
-        self._state = state
+    def __init__(self, backend: Backend, contains: str, limit: int | None) -> None:
+        self._backend = backend
+        self._contains = contains
+        self._limit = limit
 
     async def stream(self, send: Send) -> None:
-        """Send the list."""
+        """Send the list, and how many there are."""
         comma = '{"clients": ['
-        some: list[str] = []
-        for connection in self._state.registry:
-            some.append(json.dumps(self._state.client(connection)))
-            if len(some) == CLIENTS_AT_A_TIME:
-                await send((comma + ", ".join(some)).encode())
-                comma, some = ", ", []
-        if not some:
-            comma = comma.removesuffix(", ")
-        await send((comma + ", ".join(some) + "]}").encode())
+
+        async def take(clients: list[Client]) -> None:
+            nonlocal comma
+            await send((comma + ", ".join(map(json.dumps, clients))).encode())
+            comma = ", "
+
+        await self._backend.list_clients(self._contains, self._limit, take)
+        total = await self._backend.count_clients(self._contains)
+        await send((comma.removesuffix(", ") + f'], "total": {total}}}').encode())
+
+
+def _wanted(options: dict[str, str]) -> str:
+    """What the clients are looked for by that a request is about."""
+    return options.get("contains", "")[:LONGEST]
 
 
 def _are_texts(value: Any) -> bool:

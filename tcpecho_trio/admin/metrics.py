@@ -1,15 +1,13 @@
-"""Figures for Prometheus: read from the server's own counters when somebody asks.
+"""Figures in the formats of Prometheus: made when somebody asks.
 
-``docs/metrics.md`` lists them. The only labels are those with a few values known beforehand. The
-two histograms are filled as things happen; everything else costs nothing between two scrapes.
+``docs/metrics.md`` lists them. The only labels are those with a few values known beforehand.
 """
 
 from __future__ import annotations
 
 import platform
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import trio
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -23,147 +21,171 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from tcpecho_trio import __version__
-from tcpecho_trio.admin.state import REFUSED, ServerState
+from tcpecho_trio.admin.figures import Figures, Histogram
+from tcpecho_trio.admin.state import REFUSED
 from tcpecho_trio.server.close_reason import CloseReason
-from tcpecho_trio.server.events import ConnectionClosed, Event, FaultsInjected
 from tcpecho_trio.server.faults import Kind
 
-SECONDS = (0.01, 0.1, 1, 10, 60, 600, 3600, 36000)
-"""How long conversations last: from a health check to a connection pool's."""
-
-DELAYS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5)
-"""How late an event loop is: a millisecond is usual, a second is a fault."""
+REFUSALS = [reason.value for reason in REFUSED]
+ENDS = [reason.value for reason in CloseReason if reason not in REFUSED]
 
 
-class Histogram:
-    """Observations, counted by their size."""
+@dataclass(frozen=True, slots=True)
+class Exposition:
+    """What is told to Prometheus.
 
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count one."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
-
-    def family(self, name: str, text: str) -> Metric:
-        """As Prometheus wants it: each bucket holds the smaller ones, too."""
-        buckets, total = [], 0
-        for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
-            total += count
-            buckets.append(("+Inf" if bound == float("inf") else str(float(bound)), float(total)))
-        return HistogramMetricFamily(name, text, buckets=buckets, sum_value=self._sum)
-
-
-class Metrics(Collector):
-    """One server's figures. Subscribe it to the server's events.
-
-    A subscriber that wants messages counted: subscribe it with ``counting=True``.
+    Args:
+      figures: of the whole server.
+      draining: whether it ends.
+      workers: connections that there are at each process; empty for a server of one.
+      processes: the processes' numbers by what they are called; one without a name for a server of
+        one.
+      more: what only some servers have.
     """
 
-    def __init__(self, state: ServerState) -> None:
-        self._state = state
-        self._durations = Histogram(SECONDS)
-        self._delays = Histogram(DELAYS)
-        self._faults: Counter[str] = Counter()
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
+    figures: Figures
+    draining: bool
+    workers: Mapping[str, int] = field(default_factory=dict)
+    processes: Mapping[str, int | None] = field(default_factory=lambda: {"": None})
+    more: tuple[Metric, ...] = ()
 
-    def observe_delay(self, seconds: float) -> None:
-        """The event loop was so late."""
-        self._delays.observe(seconds)
 
-    def __call__(self, event: Event) -> None:
-        """Count what the server itself does not."""
-        if isinstance(event, ConnectionClosed):
-            self._durations.observe(event.seconds)
-        elif isinstance(event, FaultsInjected):
-            self._faults.update(fault.partition(":")[0] for fault in event.connection.faults)
+class Metrics:
+    """Writes figures down."""
 
-    def written(self, accept: str) -> tuple[bytes, str]:
+    def __init__(self) -> None:
+        self._processes: dict[tuple[str, int | None], ProcessCollector] = {}
+
+    def written(self, exposition: Exposition, accept: str) -> tuple[bytes, str]:
         """All figures in the format that the scraper prefers, and that format's media type."""
         encode, media = choose_encoder(accept)
-        return encode(self._registry), media
+        registry = CollectorRegistry(auto_describe=False)
+        families = [*_families(exposition), *self._process_families(exposition.processes)]
+        registry.register(_Given(families))
+        return encode(registry), media
+
+    def _process_families(self, processes: Mapping[str, int | None]) -> list[Metric]:
+        """What the system knows of processes, told apart by the label `worker` if need be."""
+        self._processes = {
+            named: self._processes.get(named) or _collector(named[1]) for named in processes.items()
+        }
+        merged: dict[str, Metric] = {}
+        for (name, _), collector in self._processes.items():
+            for family in collector.collect():
+                known = merged.setdefault(
+                    family.name, Metric(family.name, family.documentation, family.type)
+                )
+                for sample in family.samples:
+                    labels = {"worker": name} if name else {}
+                    known.add_sample(sample.name, labels, sample.value)
+        return list(merged.values())
+
+
+class _Given(Collector):
+    """Hands over what was collected already."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
 
     def collect(self) -> Iterator[Metric]:
-        """The figures; called by prometheus_client."""
-        state, registry = self._state, self._state.registry
-        yield _labelled(
-            "tcpecho_connections_accepted",
-            "Connections accepted, by endpoint.",
-            "listener",
-            {**dict.fromkeys(state.listeners, 0), **registry.accepted_at},
-        )
-        yield _gauge(
-            "tcpecho_connections_active", "Connections that there are now.", registry.places
-        )
-        reasons = {reason: registry.close_reasons[reason] for reason in CloseReason}
-        yield _labelled(
-            "tcpecho_connections_closed",
-            "Connections that have ended, by reason.",
-            "reason",
-            {r.value: n for r, n in reasons.items() if r not in REFUSED},
-        )
-        yield _labelled(
-            "tcpecho_connections_refused",
-            "Connections whose client was not let in, by reason.",
-            "reason",
-            {r.value: n for r, n in reasons.items() if r in REFUSED},
-        )
-        yield _counter(
-            "tcpecho_probes",
-            "Connections whose client left without a byte, as health checks do.",
-            reasons[CloseReason.PROBE],
-        )
-        totals = registry.totals()
-        yield _counter("tcpecho_received_bytes", "Bytes of clients' messages.", totals.bytes_in)
-        yield _counter("tcpecho_sent_bytes", "Bytes of replies.", totals.bytes_out)
-        if totals.messages_in is not None and totals.messages_out is not None:
-            yield _counter("tcpecho_received_messages", "Messages.", totals.messages_in)
-            yield _counter("tcpecho_sent_messages", "Replies.", totals.messages_out)
-        commands = {c.action for c in state.settings.dialect.words.values()} | {*registry.commands}
-        yield _labelled(
-            "tcpecho_commands",
-            "Commands that were obeyed or refused.",
-            "command",
-            {action.value: registry.commands[action] for action in commands},
-        )
-        yield _labelled(
-            "tcpecho_faults_injected",
-            "Connections that were made to suffer a fault on purpose.",
-            "fault",
-            {kind.value: self._faults[kind.value] for kind in Kind},
-        )
-        yield _counter(
-            "tcpecho_tls_handshake_failures",
-            "Connections without an agreement on TLS.",
-            reasons[CloseReason.TLS_HANDSHAKE],
-        )
-        yield _counter(
-            "tcpecho_log_lines_dropped",
-            "Lines of the journal and the access log that could not be written.",
-            state.lost_lines(),
-        )
-        yield _gauge(
-            "tcpecho_draining", "1 while the server drains, else 0.", state.lifecycle.draining
-        )
-        info = GaugeMetricFamily(
-            "tcpecho_build_info",
-            "Always 1; the labels tell what runs.",
-            labels=("version", "python", "trio"),
-        )
-        info.add_metric((__version__, platform.python_version(), trio.__version__), 1)
-        yield info
-        yield self._durations.family(
-            "tcpecho_connection_duration_seconds", "How long conversations lasted."
-        )
-        yield self._delays.family(
-            "tcpecho_event_loop_delay_seconds",
-            "How late the event loop was, looked at ten times a second.",
-        )
+        """The families."""
+        yield from self._families
+
+
+def _collector(pid: int | None) -> ProcessCollector:
+    if pid is None:
+        return ProcessCollector(registry=None)
+    return ProcessCollector(pid=lambda: pid, registry=None)
+
+
+def _families(exposition: Exposition) -> Iterator[Metric]:
+    figures = exposition.figures
+    yield _labelled(
+        "tcpecho_connections_accepted",
+        "Connections accepted, by endpoint.",
+        "listener",
+        figures.accepted,
+    )
+    active = "Connections that there are now."
+    if exposition.workers:
+        family = GaugeMetricFamily("tcpecho_connections_active", active, labels=("worker",))
+        for worker, count in exposition.workers.items():
+            family.add_metric((worker,), count)
+        yield family
+    else:
+        yield _gauge("tcpecho_connections_active", active, figures.active)
+    others = [reason for reason in figures.reasons if reason not in (*ENDS, *REFUSALS)]
+    yield _labelled(
+        "tcpecho_connections_closed",
+        "Connections that have ended, by reason.",
+        "reason",
+        {reason: figures.reasons[reason] for reason in (*ENDS, *others)},
+    )
+    yield _labelled(
+        "tcpecho_connections_refused",
+        "Connections whose client was not let in, by reason.",
+        "reason",
+        {reason: figures.reasons[reason] for reason in REFUSALS},
+    )
+    yield _counter(
+        "tcpecho_probes",
+        "Connections whose client left without a byte, as health checks do.",
+        figures.reasons[CloseReason.PROBE.value],
+    )
+    yield _counter("tcpecho_received_bytes", "Bytes of clients' messages.", figures.bytes_in)
+    yield _counter("tcpecho_sent_bytes", "Bytes of replies.", figures.bytes_out)
+    if figures.messages_in is not None and figures.messages_out is not None:
+        yield _counter("tcpecho_received_messages", "Messages.", figures.messages_in)
+        yield _counter("tcpecho_sent_messages", "Replies.", figures.messages_out)
+    yield _labelled(
+        "tcpecho_commands",
+        "Commands that were obeyed or refused.",
+        "command",
+        figures.commands,
+    )
+    yield _labelled(
+        "tcpecho_faults_injected",
+        "Connections that were made to suffer a fault on purpose.",
+        "fault",
+        {kind.value: figures.faults[kind.value] for kind in Kind},
+    )
+    yield _counter(
+        "tcpecho_tls_handshake_failures",
+        "Connections without an agreement on TLS.",
+        figures.reasons[CloseReason.TLS_HANDSHAKE.value],
+    )
+    yield _counter(
+        "tcpecho_log_lines_dropped",
+        "Lines of the journal and the access log that could not be written.",
+        figures.lost_lines,
+    )
+    yield _gauge("tcpecho_draining", "1 while the server drains, else 0.", exposition.draining)
+    info = GaugeMetricFamily(
+        "tcpecho_build_info",
+        "Always 1; the labels tell what runs.",
+        labels=("version", "python", "trio"),
+    )
+    info.add_metric((__version__, platform.python_version(), trio.__version__), 1)
+    yield info
+    yield _histogram(
+        "tcpecho_connection_duration_seconds", "How long conversations lasted.", figures.durations
+    )
+    yield _histogram(
+        "tcpecho_event_loop_delay_seconds",
+        "How late the event loop was, looked at ten times a second.",
+        figures.delays,
+    )
+    yield from exposition.more
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    """As Prometheus wants it: each bucket holds the smaller ones, too."""
+    buckets, total = [], 0
+    bounds = (*histogram.bounds, float("inf"))
+    for bound, count in zip(bounds, histogram.counts, strict=True):
+        total += count
+        buckets.append(("+Inf" if bound == float("inf") else str(float(bound)), float(total)))
+    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=histogram.sum)
 
 
 def _counter(name: str, text: str, value: float) -> Metric:
@@ -174,7 +196,7 @@ def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(name, text, value=value)
 
 
-def _labelled(name: str, text: str, label: str, counts: dict[str, int]) -> Metric:
+def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
     family = CounterMetricFamily(name, text, labels=(label,))
     for value, count in counts.items():
         family.add_metric((value,), count)

@@ -3,12 +3,12 @@
 ::
 
     Admin.run()
-      ├─ the feed's clock
+      ├─ the backend's watch
       └─ nursery: connections      one task a client of ours; at most CONNECTIONS
            └─ HttpConnection.run()     a WebSocket becomes a stream that the server accepts
 
-It stands beside the server and not in it: it reads the server's counters, subscribes to its events,
-and asks for what its life cycle and its registry offer. It answers until the server has ended, and
+It stands beside the server and not in it: all that it knows of the server it asks a
+:class:`~tcpecho_trio.admin.backend.Backend`. It answers until the server has ended, and
 then waits half a second at most for its readers. What it costs in memory and descriptors is
 bounded, however many clients it has and whatever they do; and all requests together get half of
 the event loop's time at most.
@@ -26,17 +26,13 @@ from contextlib import asynccontextmanager
 import trio
 
 from tcpecho_trio.admin.api import Api, busy
+from tcpecho_trio.admin.backend import Backend
 from tcpecho_trio.admin.endpoint import CONNECTIONS, AdminEndpoint
-from tcpecho_trio.admin.feed import Feed
 from tcpecho_trio.admin.http import REQUEST_TIME, WRITE_TIME, HttpConnection, Outcome, Request
-from tcpecho_trio.admin.metrics import Metrics
 from tcpecho_trio.admin.security import HEADERS, Guard
-from tcpecho_trio.admin.state import ServerState
-from tcpecho_trio.admin.websocket import WebListener, WebSocketStream
 from tcpecho_trio.errors import AdminError
 from tcpecho_trio.nurseries import open_nursery
 from tcpecho_trio.server.accepting import keep_alive
-from tcpecho_trio.server.events import Unraisable
 from tcpecho_trio.server.opening import ABSENT, PORT_ATTEMPTS, addresses_of, free_port
 from tcpecho_trio.server.tls import Tls
 from tcpecho_trio.server.turns import Turns
@@ -46,9 +42,6 @@ from tcpecho_trio.server.write_timeout import WriteTimeout
 LASTING = {"events": 64, "conversations": 128}
 """Connections that are not for one request, and so take nobody's place and give it to nobody: a
 class of thirty has two pages each, and four conversations."""
-
-CONVERSATIONS = "web"
-"""What the endpoint of conversations over WebSockets is called where connections are listed."""
 
 END_TIME = 0.5
 """Seconds that readers get for the last events once the server has ended."""
@@ -61,11 +54,9 @@ server."""
 class Admin:
     """The administrator's endpoint of one server.
 
-    Make it before the server runs. Give its `conversations` to ``serve(also=…)``.
-
     Args:
       endpoint: where to listen.
-      state: the server.
+      backend: the server.
       token: what callers have to show; None for no token.
       tls: what to shake hands with at an ``https://`` endpoint.
       unix_mode: permissions of a Unix socket's file.
@@ -74,31 +65,24 @@ class Admin:
     def __init__(
         self,
         endpoint: AdminEndpoint,
-        state: ServerState,
+        backend: Backend,
         *,
         token: str | None = None,
         tls: Tls | None = None,
         unix_mode: int | None = None,
     ) -> None:
         self._endpoint = endpoint
-        self._state = state
+        self._backend = backend
         self._tls = tls if endpoint.tls else None
         self._unix_mode = UNIX_MODE if unix_mode is None else unix_mode
-        self.listener = WebListener(state.registry, state.settings.write_period)
-        self._metrics = Metrics(state)
-        self._feed = Feed(state, self._metrics.observe_delay)
         names = (*endpoint.names, *([endpoint.host.lower()] if endpoint.host else ()))
         guard = Guard(names, token, tls=endpoint.tls)
-        self._api = Api(state, self._feed, self._metrics, self.listener, guard)
+        self._api = Api(backend, guard)
         # Connections that give way to others, in the order of their last request; and those that
         # last, with what they are.
         self._turns = Turns()
         self._passing: dict[trio.CancelScope, None] = {}
         self._lasting: dict[trio.CancelScope, str] = {}
-        state.events.subscribe(state)
-        state.events.subscribe(self._metrics, counting=True)
-        state.events.subscribe(self.listener)
-        state.events.subscribe(self._feed)
 
     async def run(  # noqa: ASYNC114, ASYNC128  started() is called where the sockets are opened
         self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
@@ -111,22 +95,17 @@ class Admin:
         endpoint = self._endpoint
         try:
             async with self._listening() as (listeners, name), open_nursery(OSError) as nursery:
-                nursery.start_soon(self._feed.run)
+                nursery.start_soon(self._backend.run)
                 task_status.started(name)
                 await trio.serve_listeners(self._serve, listeners, handler_nursery=nursery)
         except (OSError, UnicodeError) as error:
             raise AdminError.because(error, str(endpoint)) from error
 
-    @property
-    def conversations(self) -> dict[str, trio.abc.Listener[WebSocketStream]]:
-        """Where conversations over WebSockets come from, for ``serve(also=…)``."""
-        return {CONVERSATIONS: self.listener}
-
     async def finish(self) -> None:
         """The server has ended: let readers have the last events. Waits a moment at most."""
-        self._feed.end()
+        self._backend.feed.end()
         with trio.move_on_after(END_TIME):
-            await self._feed.wait_left()
+            await self._backend.feed.wait_left()
 
     @asynccontextmanager
     async def _listening(self) -> AsyncGenerator[tuple[list[trio.SocketListener], str], None]:
@@ -163,7 +142,7 @@ class Admin:
         except (trio.BrokenResourceError, trio.TooSlowError, WriteTimeout, OSError):
             pass  # it has gone, or was too slow
         except Exception as error:  # noqa: BLE001  our bug: it costs this connection only
-            self._state.events.publish(Unraisable(f"{type(error).__name__}: {error}"))
+            self._backend.report(error)
         finally:
             self._passing.pop(scope, None)
             self._lasting.pop(scope, None)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import trio
 
 from tcpecho_trio import __version__
+from tcpecho_trio.dialects import Dialect
 from tcpecho_trio.server import Events, Lifecycle, Phase, Registry, Settings
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.event_fields import proxy_fields
@@ -84,14 +85,7 @@ class ServerState:
             "started": written(self.started),
             "uptime": round(trio.current_time() - self._began, 3),
             "listeners": self.listeners,
-            "dialect": {
-                "name": settings.dialect.name,
-                "greeting": settings.dialect.greeting or None,
-                "words": [
-                    {"word": word.decode(), "command": command.action.value}
-                    for word, command in settings.dialect.words.items()
-                ],
-            },
+            "dialect": described(settings.dialect),
             "clients": len(registry),
             "max_connections": settings.max_connections,
             "totals": {
@@ -110,13 +104,12 @@ class ServerState:
 
     def written_faults(self) -> list[str]:
         """The faults that new connections suffer, as ``--fault`` takes them."""
-        return [_with_share(fault) for fault in self.faults.faults]
+        return written_faults(self.faults.faults)
 
     def client(self, connection: Conversation) -> dict[str, Any]:
         """One client of ``GET /api/clients``."""
         info, stats = connection.info, connection.stats
-        age = trio.current_time() - stats.opened_at
-        since = datetime.fromtimestamp(datetime.now(UTC).timestamp() - age, UTC)
+        since = self.started + timedelta(seconds=stats.opened_at - self._began)
         return {
             "number": info.number,
             "client": info.client,
@@ -133,6 +126,24 @@ class ServerState:
         }
 
 
+def described(dialect: Dialect) -> dict[str, Any]:
+    """A dialect as the status tells of it."""
+    return {
+        "name": dialect.name,
+        "greeting": dialect.greeting or None,
+        "words": [
+            {"word": word.decode(), "command": command.action.value}
+            for word, command in dialect.words.items()
+        ],
+    }
+
+
+def matches(contains: str, number: int, *texts: str) -> bool:
+    """Whether a client is meant: by a part of one of its addresses in any case, or its number."""
+    wanted = contains.lower()
+    return not wanted or str(number) == wanted or any(wanted in text.lower() for text in texts)
+
+
 def now() -> str:
     """This moment, as RFC 3339 writes it."""
     return written(datetime.now(UTC))
@@ -141,6 +152,11 @@ def now() -> str:
 def written(when: datetime) -> str:
     """A moment as RFC 3339 writes it, in UTC."""
     return when.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def written_faults(faults: Iterable[Fault]) -> list[str]:
+    """Faults as ``--fault`` takes them."""
+    return [_with_share(fault) for fault in faults]
 
 
 def _with_share(fault: Fault) -> str:

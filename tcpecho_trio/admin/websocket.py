@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import json
 import math
 from collections.abc import Mapping
 
@@ -21,9 +22,13 @@ from wsproto.utilities import LocalProtocolError, generate_accept_token
 from tcpecho_trio.admin.http import CLOSE_TIME, Headers
 from tcpecho_trio.server import write_timeout
 from tcpecho_trio.server.close_reason import CloseReason
+from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.events import ConnectionOpened, ConnectionRefused, Event
 from tcpecho_trio.server.peer import Peer
 from tcpecho_trio.server.registry import Conversation, Registry
+
+INTRODUCED = "tcpecho.introduced"
+"""The subprotocol (RFC 6455 §1.9) of clients that want to be told which connection they are."""
 
 RECEIVE_SIZE = 16 * 1024
 """Bytes asked for at a time."""
@@ -47,6 +52,8 @@ class WebSocketStream(trio.abc.HalfCloseableStream):
       begun: what has been received of the first frames.
       peer: who is at the other end.
       period: seconds in which the peer has to take some of what is sent to it.
+      introduced: whether the client is told which connection it is, in a binary frame of JSON
+        before anything else.
     """
 
     patient = True
@@ -59,6 +66,8 @@ class WebSocketStream(trio.abc.HalfCloseableStream):
         begun: bytes,
         peer: Peer,
         period: float,
+        *,
+        introduced: bool = False,
     ) -> None:
         self.below = bare  # for whoever wants its close to be a reset
         self.peer = peer
@@ -69,6 +78,7 @@ class WebSocketStream(trio.abc.HalfCloseableStream):
         self.closed = trio.Event()
         self._below = below
         self._period = period
+        self._to_introduce = introduced
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._frames = Connection(ConnectionType.SERVER, trailing_data=begun)
         self._ended = False
@@ -80,6 +90,9 @@ class WebSocketStream(trio.abc.HalfCloseableStream):
           trio.BrokenResourceError: the connection broke, or that was no WebSocket.
         """
         await trio.lowlevel.checkpoint()
+        if self._to_introduce and self.connection is not None:
+            self._to_introduce = False
+            await self._introduce(self.connection.info)
         while True:
             received = bytearray()
             for event in self._frames.events():
@@ -131,6 +144,10 @@ class WebSocketStream(trio.abc.HalfCloseableStream):
         self.closed.set()
         await trio.lowlevel.checkpoint()
 
+    async def _introduce(self, info: ConnectionInfo) -> None:
+        told = json.dumps({"connection": info.number, "client": info.client})
+        await self._send(wsproto.events.BytesMessage(data=told.encode()))
+
     async def say_goodbye(self) -> None:
         """Answer a close frame that nobody has answered."""
         if self._frames.state is ConnectionState.REMOTE_CLOSING:
@@ -176,16 +193,29 @@ class WebListener(trio.abc.Listener[WebSocketStream]):
                 self._get.receive_nowait().closed.set()
         await trio.lowlevel.checkpoint()
 
-    async def converse(self, below: trio.abc.Stream, bare: trio.SocketStream, begun: bytes) -> None:
+    async def converse(
+        self,
+        below: trio.abc.Stream,
+        bare: trio.SocketStream,
+        begun: bytes,
+        peer: Peer,
+        *,
+        introduced: bool,
+    ) -> None:
         """Have the server talk to whoever is there, until that is over.
+
+        Args:
+          below: what frames are read from and written to.
+          bare: the socket at its bottom.
+          begun: what has been received of the first frames.
+          peer: who is there; no two at a time have the same name.
+          introduced: see :class:`WebSocketStream`.
 
         Raises:
           trio.BrokenResourceError: it has gone.
           WriteTimeout: it does not read.
         """
-        peer = Peer.of(bare.socket)
-        peer = peer._replace(name=f"web:{peer.name}")
-        stream = WebSocketStream(below, bare, begun, peer, self._period)
+        stream = WebSocketStream(below, bare, begun, peer, self._period, introduced=introduced)
         self._streams[peer.name] = stream
         try:
             if self.open:
@@ -206,6 +236,15 @@ class WebListener(trio.abc.Listener[WebSocketStream]):
                 stream.refused = event.reason
 
 
-def accepted_headers(key: str) -> Headers:
+def web_peer(bare: trio.SocketStream) -> Peer:
+    """Who is at the other end of an HTTP connection's socket, as a client of the server."""
+    peer = Peer.of(bare.socket)
+    return peer._replace(name=f"web:{peer.name}")
+
+
+def accepted_headers(key: str, *, introduced: bool) -> Headers:
     """What answers to the key of a client that wants a WebSocket (RFC 6455 §4.2.2)."""
-    return [("Sec-WebSocket-Accept", generate_accept_token(key.encode("latin-1")).decode())]
+    headers = [("Sec-WebSocket-Accept", generate_accept_token(key.encode("latin-1")).decode())]
+    if introduced:
+        headers.append(("Sec-WebSocket-Protocol", INTRODUCED))
+    return headers

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tcpecho_trio.admin.endpoint import AdminEndpoint
+from tcpecho_trio.admin.state import ServerState
 from tcpecho_trio.errors import AdminError
 from tcpecho_trio.server.tls import Tls
 
 if TYPE_CHECKING:
+    from tcpecho_trio.admin.backend import Backend
+    from tcpecho_trio.admin.local import Local
     from tcpecho_trio.admin.service import Admin
-    from tcpecho_trio.admin.state import ServerState
+    from tcpecho_trio.admin.worker import WorkerWatch
+    from tcpecho_trio.cli.supervised_admin import SupervisedServer
+    from tcpecho_trio.cluster.supervisor import Supervisor
+    from tcpecho_trio.cluster.worker import Worker
 
 TOKEN_BYTES = 4096
 """Bytes of a token's file that are read: whoever names a device by mistake is told so at once."""
@@ -36,8 +43,52 @@ class AdminOptions:
         return not (self.endpoint.local or self.endpoint.tls)
 
 
+def make_local(state: ServerState) -> Local:
+    """The server of this process, for the endpoint.
+
+    Raises:
+      AdminError: the extra is missing.
+    """
+    try:
+        from tcpecho_trio.admin.local import Local
+    except ImportError as error:
+        raise AdminError("admin_needs_extra") from error
+    return Local(state)
+
+
+def supervised_server(supervisor: Supervisor, lost_lines: Callable[[], int]) -> SupervisedServer:
+    """A server of several processes, for the endpoint.
+
+    Raises:
+      AdminError: the extra is missing.
+    """
+    try:
+        from tcpecho_trio.cli.supervised_admin import SupervisedServer
+    except ImportError as error:
+        raise AdminError("admin_needs_extra") from error
+    return SupervisedServer(supervisor, lost_lines)
+
+
+def watch_of(worker: Worker) -> WorkerWatch:
+    """What a worker does for the endpoint of its supervisor.
+
+    Raises:
+      AdminError: the extra is missing.
+    """
+    try:
+        from tcpecho_trio.admin.worker import WorkerWatch
+    except ImportError as error:
+        raise AdminError("admin_needs_extra") from error
+    channel = worker.channel
+    state = ServerState(
+        *(worker.settings, worker.lifecycle, worker.registry, worker.events, worker.faults),
+        lost_lines=lambda: channel.lost,
+    )
+    return WorkerWatch(state, channel)
+
+
 def make_admin(
-    options: AdminOptions, state: ServerState, tls: Tls | None, unix_mode: int | None
+    options: AdminOptions, backend: Backend, tls: Tls | None, unix_mode: int | None
 ) -> Admin:
     """The endpoint, not yet listening.
 
@@ -49,7 +100,7 @@ def make_admin(
     except ImportError as error:
         raise AdminError("admin_needs_extra") from error
     token = None if options.token_file is None else _read_token(options.token_file)
-    return Admin(options.endpoint, state, token=token, tls=tls, unix_mode=unix_mode)
+    return Admin(options.endpoint, backend, token=token, tls=tls, unix_mode=unix_mode)
 
 
 def _read_token(file: str) -> str:

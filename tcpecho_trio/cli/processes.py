@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
+from tcpecho_trio.cli.administration import AdminOptions
 from tcpecho_trio.cli.clustering import ClusterOptions
 from tcpecho_trio.cluster.config import CHANNEL
 from tcpecho_trio.cluster.worker import Logging
@@ -31,6 +32,7 @@ class ProcessOptions:
       room: connections that one process has descriptors for.
       console: words are read from standard input.
       cluster: the cluster that the server is a member of; None for none.
+      admin: the administrator's endpoint; None for none.
     """
 
     processes: int
@@ -40,6 +42,7 @@ class ProcessOptions:
     console: bool
     room: int
     cluster: ClusterOptions | None = None
+    admin: AdminOptions | None = None
 
 
 async def run_processes(
@@ -65,7 +68,8 @@ async def run_processes(
         from tcpecho_trio.cli.worker_process import run_worker_process
 
         most = min(settings.max_connections, options.room)
-        await run_worker_process(replace(settings, max_connections=most), tls_files, logging)
+        own = replace(settings, max_connections=most)
+        await run_worker_process(own, tls_files, logging, administered=options.admin is not None)
     else:
         from tcpecho_trio.cli.supervisor_process import run_supervisor
 

@@ -183,8 +183,6 @@ def add_serve_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any]
         cluster = take_cluster_options(texts, rest)
         if processes is not None:
             check_processes(texts)
-            if admin is not None:
-                raise click.UsageError(texts.processes.cli_no_admin)
         endpoints = [*listen, *unix]
         if any(endpoint.scheme is Scheme.UNIX for endpoint in endpoints) or (admin and admin.path):
             check_unix_sockets(texts)
@@ -209,6 +207,7 @@ def add_serve_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any]
             pump=not portable,
             **rest,
         )
+        admin_options = AdminOptions(admin, admin_token_file) if admin else None
         if processes is not None:
             from tcpecho_trio.cli.processes import Logging, ProcessOptions, run_processes
 
@@ -220,6 +219,7 @@ def add_serve_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any]
                 console=not no_console,
                 room=room,
                 cluster=cluster,
+                admin=admin_options,
             )
             logging = Logging(not quiet, log_probes, bool(access_log), access_log_probes)
             run(run_processes(settings, texts, tls_files, options, logging))
@@ -234,7 +234,7 @@ def add_serve_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any]
                 probes=log_probes,
                 access_log=access_log or None,
                 access_log_probes=access_log_probes,
-                admin_options=AdminOptions(admin, admin_token_file) if admin else None,
+                admin_options=admin_options,
                 cluster_options=cluster,
                 console=not no_console,
             )

@@ -16,7 +16,7 @@ import trio
 
 from tcpecho_trio.admin.state import ServerState
 from tcpecho_trio.cli.access_log_file import AccessLogFile
-from tcpecho_trio.cli.administration import AdminOptions, make_admin
+from tcpecho_trio.cli.administration import AdminOptions, make_admin, make_local
 from tcpecho_trio.cli.clustering import Clustering, ClusterOptions
 from tcpecho_trio.cli.restarting import Restart, take_signals
 from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
@@ -140,13 +140,14 @@ async def run_server(
             put = log_file.put
         AccessLog(put, settings.name, probes=access_log_probes).listen_to(events)
     faults = FaultSampler(settings.faults, settings.fault_seed)
-    admin = None
+    admin = local = None
     if admin_options is not None:
         state = ServerState(
             *(settings, lifecycle, registry, events, faults),
             lost_lines=lambda: sum(log.dropped for log in (output, errors, log_file) if log),
         )
-        admin = make_admin(admin_options, state, tls, settings.unix_mode)
+        local = make_local(state)
+        admin = make_admin(admin_options, local, tls, settings.unix_mode)
 
     async def obey_signals(arriving: AsyncIterator[int]) -> None:
         async for number in arriving:
@@ -219,7 +220,7 @@ async def run_server(
                         events=events,
                         tls=tls,
                         listeners=listeners,
-                        also=admin.conversations if admin is not None else {},
+                        also=local.conversations if local is not None else {},
                         faults=faults,
                     )
                 )

@@ -17,6 +17,7 @@ from pathlib import Path
 import trio
 
 from tcpecho_trio.cli.access_log_file import AccessLogFile
+from tcpecho_trio.cli.administration import make_admin, supervised_server
 from tcpecho_trio.cli.clustering import Clustering
 from tcpecho_trio.cli.processes import ProcessOptions
 from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
@@ -26,6 +27,7 @@ from tcpecho_trio.errors import CannotListen, CannotRead, CannotStart, TcpEchoEr
 from tcpecho_trio.nurseries import open_nursery
 from tcpecho_trio.server import DrainReason, Events, Journal, Lifecycle, Settings
 from tcpecho_trio.server.console import Console, Listed
+from tcpecho_trio.server.events import AdminListening
 from tcpecho_trio.server.renderers import Put, Renderer, console_renderer, json_renderer
 from tcpecho_trio.server.tls import Tls, TlsFiles
 from tcpecho_trio.stdio.input import Input
@@ -98,9 +100,9 @@ async def run_supervisor(
     if options.cluster is not None:
         from tcpecho_trio.cluster.supervised_server import SupervisedServer
 
-        server = SupervisedServer(supervisor)
+        member = SupervisedServer(supervisor)
         clustering = Clustering(
-            *(options.cluster, server, None, lifecycle, events),
+            *(options.cluster, member, None, lifecycle, events),
             restart=lambda: restart_wanted.set(),
         )
         supervisor.others = clustering.roster.others
@@ -112,13 +114,25 @@ async def run_supervisor(
             await restart_wanted.wait()
             restart_wanted = trio.Event()
             if await replaced():
-                server.generation += 1
+                member.generation += 1
 
     async def replaced() -> bool:
         notifier.reloading()
+        if tls is not None:
+            with contextlib.suppress(OSError):  # the workers say so
+                tls.reload()
         done = await supervisor.replace_workers()
         notifier.ready()
         return done
+
+    tls = None
+    admin = None
+    if options.admin is not None:
+        server = supervised_server(
+            supervisor, lambda: sum(log.dropped for log in (output, errors, log_file) if log)
+        )
+        tls = Tls(tls_files) if tls_files is not None else None
+        admin = make_admin(options.admin, server.backend, tls, settings.unix_mode)
 
     async def obey_signals(arriving: AsyncIterator[int]) -> None:
         async for number in arriving:
@@ -170,14 +184,20 @@ async def run_supervisor(
             surroundings.start_soon(journal.run)
             surroundings.start_soon(obey_signals, arriving)
             try:
-                tls = tls_files is not None
-                await surroundings.start(partial(supervisor.run, inherited, tls=tls))
+                if admin is not None:
+                    admin_name = await surroundings.start(admin.run)
+                over_tls = tls_files is not None
+                await surroundings.start(partial(supervisor.run, inherited, tls=over_tls))
+                if admin is not None and options.admin is not None:
+                    events.publish(AdminListening(admin_name))
+                    if options.admin.in_clear:
+                        errors.put(texts.admin_in_clear.format(listener=admin_name))
                 notifier.ready()
                 surroundings.start_soon(notifier.run)
                 surroundings.start_soon(tell_manager)
                 surroundings.start_soon(obey_reloads, reloads)
                 if clustering is not None:
-                    surroundings.start_soon(server.watch)
+                    surroundings.start_soon(member.watch)
                     surroundings.start_soon(clustering.run)
                     surroundings.start_soon(obey_restarts)
                 if options.console:
@@ -188,6 +208,8 @@ async def run_supervisor(
                     async with trio.open_nursery() as flushing:
                         if clustering is not None:
                             flushing.start_soon(clustering.finish)
+                        if admin is not None:
+                            flushing.start_soon(admin.finish)
                         if log_file is not None:
                             flushing.start_soon(log_file.flush)
                         flushing.start_soon(output.flush)

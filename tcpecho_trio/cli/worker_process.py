@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import MutableMapping
 
+from tcpecho_trio.cli.administration import watch_of
 from tcpecho_trio.cli.surroundings import accept_failures, ignore, signals, unraisable
 from tcpecho_trio.cluster.config import CHANNEL
 from tcpecho_trio.cluster.supervision import run_worker
@@ -35,7 +36,7 @@ def channel_to_supervisor(environ: MutableMapping[str, str]) -> socket.socket:
 
 
 async def run_worker_process(
-    settings: Settings, tls_files: TlsFiles | None, logging: Logging
+    settings: Settings, tls_files: TlsFiles | None, logging: Logging, *, administered: bool
 ) -> None:
     """Serve as one of several processes.
 
@@ -43,6 +44,7 @@ async def run_worker_process(
       settings: the server's.
       tls_files: its certificate.
       logging: what the supervisor is told for its logs.
+      administered: whether the supervisor has an endpoint for the administrator.
 
     Raises:
       TcpEchoError: as :func:`~tcpecho_trio.cluster.supervision.run_worker`.
@@ -56,4 +58,5 @@ async def run_worker_process(
         signal.pthread_sigmask(signal.SIG_UNBLOCK, QUIET_SIGNALS)
         stack.enter_context(accept_failures(events))
         stack.enter_context(unraisable(events))
-        await run_worker(end, settings, tls_files, events, logging, terminations)
+        attach = watch_of if administered else None
+        await run_worker(end, settings, tls_files, events, logging, terminations, attach)

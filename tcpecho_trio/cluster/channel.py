@@ -193,6 +193,10 @@ class Channel:
             raise Unanswered(question.error)
         return question.value
 
+    def also_answer(self, answers: Mapping[str, Answer]) -> None:
+        """Answer these questions, too, from now on."""
+        self._answers.update(answers)
+
     async def run(self, handle: Callable[[Message], None]) -> None:
         """Send, and receive, until the other side ends or the line is closed.
 

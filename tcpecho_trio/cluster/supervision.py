@@ -13,6 +13,7 @@ from typing import Any
 
 import trio
 
+from tcpecho_trio.cluster.attachment import Attach
 from tcpecho_trio.cluster.channel import Channel, Message
 from tcpecho_trio.cluster.config import WorkerConfig
 from tcpecho_trio.cluster.worker import Logging, Worker
@@ -76,6 +77,7 @@ async def run_worker(
     events: Events,
     logging: Logging,
     terminations: AsyncIterator[int],
+    attach: Attach | None = None,
 ) -> None:
     """Serve until the supervisor says stop, or is gone.
 
@@ -87,6 +89,7 @@ async def run_worker(
       logging: what is told of them.
       terminations: SIGTERMs to this process. The first one is the supervisor's business, which
         puts another worker in our place first; the second one drains us at once.
+      attach: makes what else this worker does.
 
     Raises:
       CannotRead: the certificate cannot be used.
@@ -98,7 +101,7 @@ async def run_worker(
         nursery.start_soon(supervision.listen)
         await supervision.begun.wait()
         if supervision.first is not None:  # else it was gone before it said anything
-            worker = _made(supervision, settings, tls_files, events, logging)
+            worker = _made(supervision, settings, tls_files, events, logging, attach)
             supervision.serve(worker)
             nursery.start_soon(worker.obey_terminations, terminations)
             await worker.run()
@@ -111,6 +114,7 @@ def _made(
     tls_files: TlsFiles | None,
     events: Events,
     logging: Logging,
+    attach: Attach | None,
 ) -> Worker:
     """The worker that the supervisor has described.
 
@@ -126,4 +130,4 @@ def _made(
         tls = Tls(tls_files) if tls_files is not None else None
     except OSError as error:
         raise CannotRead.because(error, str(tls_files)) from error
-    return Worker(supervision.channel, config, settings, tls, events, logging)
+    return Worker(supervision.channel, config, settings, tls, events, logging, attach)

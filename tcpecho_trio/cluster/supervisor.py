@@ -20,6 +20,7 @@ from typing import Any
 
 import trio
 
+from tcpecho_trio.cluster.attachment import Observer
 from tcpecho_trio.cluster.channel import Message
 from tcpecho_trio.cluster.config import WorkerConfig
 from tcpecho_trio.cluster.counters import Counters, totals_of
@@ -108,6 +109,10 @@ class Supervisor:
         )
         self._listed_at = -1.0
         self._listing: trio.Event | None = None
+
+    def observe(self, observer: Observer) -> None:
+        """Tell somebody of the workers; before they are started."""
+        self._workforce.observer = observer
 
     @property
     def workers(self) -> list[WorkerProcess]:
@@ -208,6 +213,8 @@ class Supervisor:
                     self._access(line)
             case "shutdown":
                 self.lifecycle.drain(DrainReason.REMOTE, message["client"])
+            case _ if (observer := self._workforce.observer) is not None:
+                observer.heard(worker, message)
 
     def _tell(self, worker: WorkerProcess, name: str, fields: dict[str, Any]) -> None:
         """A record of a worker's journal."""

@@ -24,6 +24,7 @@ from typing import Any
 import trio
 
 from tcpecho_trio import __version__
+from tcpecho_trio.cluster.attachment import Attach
 from tcpecho_trio.cluster.balance import BalancedListener, Share
 from tcpecho_trio.cluster.channel import Channel, Message
 from tcpecho_trio.cluster.config import InheritedListener, WorkerConfig
@@ -77,6 +78,7 @@ class Worker:
         tls: Tls | None,
         events: Events,
         logging: Logging,
+        attach: Attach | None = None,
     ) -> None:
         self.settings = replace(settings, worker=config.worker)
         self.channel = channel
@@ -92,6 +94,7 @@ class Worker:
         if config.faults is not None:
             self.faults.change(tuple(map(Fault.parse, config.faults)))
         self._access_lines: list[str] = []
+        self._has_access_log = logging.access
         self.journal = Journal(self._tell, messages=logging.messages, probes=logging.probes)
         self.journal.listen_to(events)
         events.subscribe(self._look)
@@ -102,6 +105,9 @@ class Worker:
                 probes=logging.access_probes,
                 worker=config.worker,
             ).listen_to(events)
+        self._attachment = attach(self) if attach is not None else None
+        if self._attachment is not None:
+            channel.also_answer(self._attachment.answers)
 
     def listeners(self) -> list[Inherited]:
         """What this worker accepts at.
@@ -139,6 +145,8 @@ class Worker:
             case "retire":
                 self.stop_accepting()
                 self.lifecycle.retire()
+            case _ if self._attachment is not None:
+                self._attachment.handle(message)
 
     def stop_accepting(self) -> None:
         """The others need not leave connections to us any more."""
@@ -179,8 +187,12 @@ class Worker:
             raise CannotListen.on_inherited(OSError(str(error))) from error
         async with open_nursery(TcpEchoError) as nursery:
             nursery.start_soon(self.send_heartbeats)
-            nursery.start_soon(self.send_access_lines)
+            if self._has_access_log:
+                nursery.start_soon(self.send_access_lines)
             nursery.start_soon(self.journal.run)
+            attachment = self._attachment
+            if attachment is not None:
+                nursery.start_soon(attachment.run)
             serving = partial(
                 serve,
                 self.settings,
@@ -190,6 +202,7 @@ class Worker:
                 events=self.events,
                 tls=self.tls,
                 listeners=listeners,
+                also=attachment.conversations if attachment is not None else {},
                 faults=self.faults,
             )
             await nursery.start(serving)
@@ -198,6 +211,8 @@ class Worker:
             self.channel.put({"kind": "ready", "version": __version__})
             await self.lifecycle.wait_stopped()
             self.flush_access_lines()
+            if attachment is not None:
+                attachment.finish()
             self.channel.put({"kind": "stopped", "counters": counters_of(self.registry)})
             await self.channel.flush()
             nursery.cancel_scope.cancel()

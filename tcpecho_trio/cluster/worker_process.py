@@ -89,6 +89,8 @@ class WorkerProcess:
         self.ended = trio.Event()
         self.settled = trio.Event()
         """Set when it is ready, or has ended."""
+        self.retiring = False
+        """Whether another one has taken its place."""
         self.stopped = False
         """Whether it has said that it ends."""
         self.last_words = ""
@@ -150,6 +152,7 @@ class WorkerProcess:
 
     def order(self, kind: str, **fields: Any) -> None:
         """Tell it to end in some way."""
+        self.retiring = self.retiring or kind == "retire"
         self.channel.put({"kind": kind, **fields})
 
     def kill(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import trio
 
+from tcpecho_trio.cluster.attachment import Observer
 from tcpecho_trio.cluster.channel import Message
 from tcpecho_trio.cluster.config import WorkerConfig
 from tcpecho_trio.cluster.counters import Counters, added
@@ -92,6 +93,7 @@ class Workforce:
     Attributes:
       departed: what the workers counted that have ended.
       lost: how many connections went with workers that died.
+      observer: is told of the workers; to be set before the first one starts.
     """
 
     attending: trio.Nursery
@@ -112,6 +114,7 @@ class Workforce:
     ) -> None:
         self.slots = Slots.create(SLOTS_A_SEAT * seats)
         self.departed: Counters = {}
+        self.observer: Observer | None = None
         self.lost = 0
         self._command = list(command)
         self._environ = dict(environ)
@@ -204,6 +207,8 @@ class Workforce:
         if not worker.ready.is_set():
             worker.kill()
             raise NotStarted(worker.failure or f"not ready in {START_TIME:g} s")
+        if self.observer is not None:
+            self.observer.joined(worker)
         self._events.publish(WorkerReady(number, worker.pid))
         return worker
 
@@ -253,6 +258,8 @@ class Workforce:
 
     def _bury(self, worker: WorkerProcess) -> None:
         lost = 0 if worker.well else self.slots.places(worker.number - 1)
+        if self.observer is not None:
+            self.observer.left(worker)
         self.slots.clear(worker.number - 1)
         del self._living[worker.number]
         self._freed.set()

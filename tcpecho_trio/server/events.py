@@ -162,6 +162,17 @@ class FaultsInjected(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FaultsChanged(Event):
+    """Connections that are accepted from now on may suffer these, and no others.
+
+    `faults` are written as ``--fault`` takes them, with a space between two.
+    """
+
+    name: ClassVar[str] = "faults_changed"
+    faults: str
+
+
+@dataclass(frozen=True, slots=True)
 class ForeignProtocol(Event):
     """A client spoke ``HTTP`` or ``TLS`` where a word has power over others, and is aborted."""
 

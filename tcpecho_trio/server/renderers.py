@@ -32,6 +32,8 @@ def console_renderer(put: Put, texts: Texts) -> Renderer:
                 said["reason"] = getattr(texts, f"closed_{fields['reason']}")
             case "proxy_refused":
                 said["fault"] = getattr(texts, f"proxy_{fields['fault']}")
+            case "faults_changed":
+                said["faults"] = fields["faults"] or texts.no_faults
             case "cluster_lost" if fields["trouble"] == "timeout":
                 said["error"] = texts.cluster_timeout
             case "draining" | "shutdown_delayed":

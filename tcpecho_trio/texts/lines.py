@@ -47,6 +47,8 @@ class Texts:
     access_log_kept: str
     access_log_lost: tuple[str, str]
     faulty: str
+    faults_changed: str
+    no_faults: str
     accept_failed: str
     shutdown_delayed: str
     draining: str

@@ -44,6 +44,8 @@ SPANISH = Texts(
         "Registro de accesos: {count} líneas perdidas",
     ),
     faulty="[{client}] Esta conexión sufrirá: {faults}",
+    faults_changed="Fallos a propósito desde ahora: {faults}",
+    no_faults="ninguno",
     accept_failed="No se pueden aceptar conexiones por ahora (intentos: {count}): {error}",
     shutdown_delayed="Cierre pedido ({reason}): se aceptan clientes {seconds:g} s más...",
     draining="Cerrando el servidor ({reason}): clientes conectados: {clients}...",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -150,6 +151,39 @@ async def test_more_clients_than_are_written_down_at_a_time_are_all_listed() -> 
 
         found = await server.play(play)
         assert [client["number"] for client in found] == list(range(1, 206))
+
+
+async def test_some_clients_can_be_asked_for_and_all_that_match_are_counted() -> None:
+    async with administered() as server:
+
+        def play(where: Where) -> None:
+            with ExitStack() as stack:
+                clients = [stack.enter_context(OldClient(server.port)) for _ in range(12)]
+                for client in clients:
+                    client.ask("a\n")
+                port = clients[6].socket.getsockname()[1]
+                for query, numbers, total in (
+                    ("limit=3", [1, 2, 3], 12),
+                    ("limit=0", [], 12),
+                    ("limit=100", list(range(1, 13)), 12),
+                    ("contains=7", None, None),
+                    (f"contains=127.0.0.1:{port}&limit=5", [7], 1),
+                    ("contains=HTTP%3A//", [], 0),
+                    ("contains=12", None, None),
+                    ("contains=127.0.0.1&limit=2", [1, 2], 12),
+                ):
+                    answer = ask(where, "GET", f"/api/clients?{query}").json
+                    found = [client["number"] for client in answer["clients"]]
+                    if numbers is None:
+                        wanted = int(query.rpartition("=")[2])
+                        assert wanted in found
+                        assert answer["total"] == len(found)
+                    else:
+                        assert (found, answer["total"]) == (numbers, total), query
+                for wrong in ("limit=x", "limit=-1", "limit=1e3", "limit=" + "9" * 10):
+                    assert ask(where, "GET", f"/api/clients?{wrong}").status == 422
+
+        await server.play(play)
 
 
 async def test_one_client_is_let_go_in_an_orderly_way(path: str) -> None:

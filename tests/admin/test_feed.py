@@ -12,9 +12,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tcpecho_trio.admin import feed as feed_module
-from tcpecho_trio.admin.feed import BURST, HISTORY, QUEUE, Feed, Reader, as_event
+from tcpecho_trio.admin import watch as watch_module
+from tcpecho_trio.admin.feed import HISTORY, QUEUE, Feed, Reader, as_event
+from tcpecho_trio.admin.local import Local
 from tcpecho_trio.admin.state import ServerState
+from tcpecho_trio.admin.watch import BURST, Watch
 from tcpecho_trio.server import Events, Lifecycle, Registry, Settings
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.events import ConnectionOpened, DrainReason, DrainStarted, ServerStopped
@@ -87,6 +89,7 @@ async def test_a_sample_is_the_totals() -> None:
         assert 0 <= sample.pop("loop_delay") < 60
         assert sample == {
             "clients": 1,
+            "accepted": 1,
             "messages_in": 1,
             "messages_out": 1,
             "bytes_in": 5,
@@ -129,6 +132,34 @@ async def test_a_flood_is_sampled_and_what_was_left_out_is_counted() -> None:
         assert 0 < shown <= 3 * BURST
 
 
+async def test_who_looks_for_one_client_sees_it_amid_a_flood_from_another() -> None:
+    async with administered() as server:
+
+        def play(where: Where) -> tuple[list[str], int]:
+            with OldClient(server.port) as quiet, OldClient(server.port) as loud:
+                address = "{}:{}".format(*quiet.socket.getsockname())
+                with events(where, query=f"?contains={address}") as stream:
+                    take(stream, "sample")
+                    loud.socket.sendall(b"fuera\n" * 5000)
+                    quiet.ask("hola\n")
+                    told = take(stream, "replied")
+                    quiet.socket.sendall(b"hola\n" * 200)
+                    shown = omitted = 0
+                    for name, fields in stream:
+                        shown += name == "received"
+                        omitted += fields["count"] if name == "more_messages" else 0
+                        if shown + omitted >= 200:
+                            break
+                    quiet.socket.close()
+                    told += take(stream, "closed")
+                    assert {fields["client"] for _, fields in told} == {address}
+                    return [name for name, _ in told], shown + omitted
+
+        names, counted = await server.play(play)
+        assert names[:2] == ["received", "replied"]
+        assert counted == 200
+
+
 async def test_connections_that_come_in_masses_are_counted() -> None:
     async with administered() as server:
 
@@ -165,7 +196,7 @@ async def test_nobody_is_asked_for_messages_while_nobody_reads() -> None:
 async def test_while_the_bucket_is_empty_no_message_is_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(feed_module, "MESSAGES_A_TICK", 0)
+    monkeypatch.setattr(watch_module, "MESSAGES_A_TICK", 0)
     async with administered() as server:
 
         def play(where: Where) -> None:
@@ -193,12 +224,10 @@ async def test_the_last_event_is_that_the_server_has_ended() -> None:
 # The feed alone, on a clock of its own.
 
 
-def feed() -> tuple[Feed, ServerState]:
-    events_, lifecycle, registry = Events(), Lifecycle(), Registry()
-    state = ServerState(Settings(), lifecycle, registry, events_, FaultSampler())
-    feed = Feed(state, lambda _: None)
-    events_.subscribe(feed)
-    return feed, state
+def feed() -> tuple[Feed, ServerState, Local]:
+    state = ServerState(Settings(), Lifecycle(), Registry(), Events(), FaultSampler())
+    local = Local(state)
+    return local.feed, state, local
 
 
 class Sent(list[tuple[str, dict[str, Any]]]):
@@ -216,9 +245,9 @@ class Sent(list[tuple[str, dict[str, Any]]]):
 
 
 async def test_a_newcomer_gets_the_last_five_minutes_first(autojump_clock: MockClock) -> None:
-    told, _ = feed()
+    told, _, local = feed()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(told.run)
+        nursery.start_soon(local.run)
         await trio.sleep(400.5)
         sent = Sent()
         nursery.start_soon(told.stream, sent)
@@ -232,7 +261,7 @@ async def test_a_newcomer_gets_the_last_five_minutes_first(autojump_clock: MockC
 async def test_a_reader_that_is_too_slow_loses_events_and_is_told(
     autojump_clock: MockClock,
 ) -> None:
-    told, state = feed()
+    told, state, local = feed()
     reading = trio.Event()
     sent = Sent()
 
@@ -241,7 +270,7 @@ async def test_a_reader_that_is_too_slow_loses_events_and_is_told(
         await reading.wait()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(told.run)
+        nursery.start_soon(local.run)
         nursery.start_soon(told.stream, slowly)
         await trio.sleep(60)
         for _ in range(QUEUE + 10):
@@ -256,7 +285,7 @@ async def test_a_reader_that_is_too_slow_loses_events_and_is_told(
 
 
 async def test_what_happens_once_is_always_shown(autojump_clock: MockClock) -> None:
-    told, state = feed()
+    told, state, _ = feed()
     sent = Sent()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(told.stream, sent)
@@ -272,8 +301,8 @@ async def test_what_happens_once_is_always_shown(autojump_clock: MockClock) -> N
 
 async def test_a_delay_of_the_loop_is_seen(autojump_clock: MockClock) -> None:
     delays: list[float] = []
-    _, state = feed()
-    watched = Feed(state, delays.append)
+    told, state, _ = feed()
+    watched = Watch(state, delays.append, told)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watched.run)
         await trio.sleep(0.55)

@@ -9,10 +9,13 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tcpecho_trio.admin import service
+from tcpecho_trio.admin.http import WRITE_TIME
 from tests.support.processes import AT_ONCE, PATIENCE, OldClient
 from tests.support.victim import Victim, processor_time
 from tests.support.web import Conversation, Web, ask, events
@@ -110,12 +113,16 @@ def test_readers_that_stop_hold_up_neither_messages_nor_the_end(path: Path | Non
 
 def test_conversations_that_do_not_read_do_not_hold_up_the_drain(path: Path | None) -> None:
     with target("--drain-timeout", "1", path=path) as victim, contextlib.ExitStack() as stack:
-        for _ in range(5):
-            web = stack.enter_context(Conversation(victim.where))
-            web.socket.settimeout(0.05)
+
+        def fill(web: Conversation) -> None:
+            web.socket.settimeout(2)  # nothing moves: it is not just a busy machine
             with contextlib.suppress(OSError):
                 while True:
                     web.say("x" * 60_000 + "\n")
+
+        webs = [stack.enter_context(Conversation(victim.where)) for _ in range(5)]
+        with ThreadPoolExecutor(len(webs)) as threads:
+            list(threads.map(fill, webs))
         victim.process.send_signal(signal.SIGTERM)
         assert victim.finish() == 0
         assert re.findall(r'"aborted": (\d+)', victim.lines[-1].decode())[0] == "5"
@@ -210,3 +217,15 @@ def test_events_are_told_while_messages_flood() -> None:
                 received += len(client.socket.recv(1 << 16))
         names = {name for name, _ in (next(stream) for _ in range(60))}
         assert {"connected", "received", "replied"} <= names
+
+
+async def test_whoever_vanishes_while_we_send_is_gone_as_soon_as_whoever_does_not_read() -> None:
+    """Their acknowledgements are missed for as long as a reader may take (tcp(7))."""
+    (listener,) = await service._open(["127.0.0.1"], 0)
+    async with listener:
+        port = listener.socket.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            async with await listener.accept() as stream:
+                timeout = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+                assert timeout == WRITE_TIME * 1000
+                assert stream.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1

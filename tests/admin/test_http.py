@@ -108,7 +108,7 @@ async def test_whoever_wants_to_be_asked_for_a_body_is_asked() -> None:
 async def test_a_client_of_http_1_0_gets_a_list_that_ends_with_the_connection() -> None:
     async with administered() as server:
         answer = await server.play(talk, b"GET /api/clients HTTP/1.0\r\n\r\n")
-        assert answer.endswith(b'\r\n\r\n{"clients": []}')
+        assert answer.endswith(b'\r\n\r\n{"clients": [], "total": 0}')
 
 
 async def test_a_refusal_is_read_although_more_was_sent() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from contextlib import ExitStack
 
@@ -272,6 +273,27 @@ async def test_only_what_may_become_a_websocket_does(
                 return web.head().status
 
         assert await server.play(play) == status
+
+
+async def test_who_asks_for_it_is_told_first_which_connection_it_is() -> None:
+    async with administered(Settings(dialect=ADMIN)) as server:
+
+        def play(where: Where) -> tuple[object, object]:
+            with Conversation(where, protocol="tcpecho.introduced") as client:
+                client.hear("Conexión exitosa. Usa 'LISTAR' para ver clientes.")
+                client.say("LIS")
+                told = client._next()
+                assert isinstance(told, wsproto.events.BytesMessage)
+                client.say("TAR\n")
+                client.hear(
+                    f"Clientes conectados:\nweb:127.0.0.1:{client.socket.getsockname()[1]}\n"
+                )
+                (listed,) = ask(where, "GET", "/api/clients").json["clients"]
+                own = {"connection": listed["number"], "client": listed["client"]}
+                return json.loads(bytes(told.data)), own
+
+        told, own = await server.play(play)
+        assert told == own
 
 
 async def test_a_server_that_starts_takes_none() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.networks.programs import program
 from tests.support.processes import OldClient, ServerProcess, run, serving
+from tests.support.web import ask
 
 
 def lines_of(*files: Path) -> list[dict[str, Any]]:
@@ -128,9 +129,12 @@ def test_a_file_that_cannot_be_opened_again_leaves_the_old_one(tmp_path: Path) -
 def test_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     log.symlink_to("/dev/full")
-    with serving("--access-log", str(log)) as server:
+    admin = tmp_path / "admin.sock"
+    with serving("--access-log", str(log), "--admin", f"unix://{admin}") as server:
         for _ in range(3):
             visit(server)  # it serves as before
+        while b"tcpecho_log_lines_dropped_total 3.0" not in ask(str(admin), "GET", "/metrics").body:
+            pass  # a line that still waits would find the new file
         log.unlink()
         server.process.send_signal(signal.SIGUSR1)
         server.wait_for("archivo abierto de nuevo")

@@ -11,6 +11,7 @@ from typing import TypeVar
 import trio
 
 from tcpecho_trio.admin.endpoint import AdminEndpoint
+from tcpecho_trio.admin.local import Local
 from tcpecho_trio.admin.service import Admin
 from tcpecho_trio.admin.state import ServerState
 from tcpecho_trio.server import Events, Journal, Lifecycle, Registry, Settings, serve
@@ -67,7 +68,8 @@ async def administered(
     Journal(told, messages=False).listen_to(events)
     faults = FaultSampler(settings.faults, settings.fault_seed)
     state = ServerState(settings, Lifecycle(), Registry(), events, faults)
-    admin = Admin(AdminEndpoint.parse(url), state, token=token, tls=tls)
+    local = Local(state)
+    admin = Admin(AdminEndpoint.parse(url), local, token=token, tls=tls)
     async with trio.open_nursery() as nursery:
         name = await nursery.start(admin.run)
         where = name.removeprefix("unix://") if "unix" in name else int(name.rpartition(":")[2])
@@ -81,7 +83,7 @@ async def administered(
                 registry=state.registry,
                 events=events,
                 tls=tls,
-                also=admin.conversations,
+                also=local.conversations,
                 faults=faults,
             )
             serving = await nursery.start(server)

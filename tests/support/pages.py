@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from tests.support.processes import ROOT
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -72,6 +74,15 @@ PAGES = [
 def page(name: str) -> Page:
     """A page by its name in the repository."""
     return Page(ROOT / name)
+
+
+def all_commands(command: click.Command, name: str = "") -> dict[str, click.Command]:
+    """A command and those below it, by what is typed to get there."""
+    found = {name: command}
+    if isinstance(command, click.Group):
+        for word, child in command.commands.items():
+            found |= all_commands(child, f"{name} {word}".strip())
+    return found
 
 
 @dataclass

@@ -97,10 +97,12 @@ def ask(where: int | str, method: str, path: str, body: bytes = b"", /, **header
 
 
 @contextlib.contextmanager
-def events(where: int | str, **headers: Any) -> Iterator[Iterator[tuple[str, dict[str, Any]]]]:
+def events(
+    where: int | str, *, query: str = "", **headers: Any
+) -> Iterator[Iterator[tuple[str, dict[str, Any]]]]:
     """An event stream."""
     with Web(where) as web:
-        web.send("GET", "/events", **headers)
+        web.send("GET", f"/events{query}", **headers)
         head = web.head()
         assert head.status == 200, head
         yield web.events()
@@ -109,16 +111,25 @@ def events(where: int | str, **headers: Any) -> Iterator[Iterator[tuple[str, dic
 class Conversation:
     """A client over a WebSocket."""
 
-    def __init__(self, where: int | str, **headers: str) -> None:
-        self._web = Web(where)
+    def __init__(self, where: int | str, *, protocol: str = "", **headers: str) -> None:
+        self._web = self.open(where)
         self.socket = self._web.socket
         self._frames = WSConnection(ConnectionType.CLIENT)
         more = [(name.encode(), value.encode()) for name, value in headers.items()]
-        request = wsproto.events.Request(host="localhost", target="/ws", extra_headers=more)
+        request = wsproto.events.Request(
+            host="localhost",
+            target="/ws",
+            extra_headers=more,
+            subprotocols=[protocol] if protocol else [],
+        )
         self.socket.sendall(self._frames.send(request))
         self.text = ""
         self.closed: tuple[int, str | None] | None = None
         self.accepted = isinstance(self._next(), wsproto.events.AcceptConnection)
+
+    def open(self, where: int | str) -> Web:
+        """The connection that it goes through."""
+        return Web(where)
 
     def __enter__(self) -> Conversation:
         return self

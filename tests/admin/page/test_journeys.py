@@ -28,10 +28,22 @@ def test_two_tabs_and_an_nc_talk(served: Served, visit: Open, which_nc: str) -> 
         for text in ("¿QUÉ TAL?", "hola desde nc", "HOLA DESDE NC"):
             tab.passes(text)
         tab.page.get_by_text("3 de 10.000").wait_for()
-        assert tab.page.locator("#clients-rows th", has_text="web:127.0.0.1:").count() == 2
+        tab.page.locator("#clients-rows th", has_text="web:127.0.0.1:").nth(1).wait_for()
     out, _ = nc.communicate(timeout=PATIENCE)
     assert out == b""
     ana.passes(re.compile("ha terminado: el cliente cerró · un mensaje"))
+
+
+def test_each_tab_knows_which_client_it_is(served: Served, visit: Open) -> None:
+    ana, luis = visit(served.url).connect(), visit(served.url).connect()
+    for tab, other in ((ana, luis), (luis, ana)):
+        tab.told(re.compile(r"^Conectado; eres web:127\.0\.0\.1:\d+"))
+        own = tab.page.locator("#clients-rows tr", has=tab.page.locator(".mark-you"))
+        own.wait_for()
+        name = own.locator("th bdi").inner_text()
+        assert name in tab.page.locator("#conversation-rows .note").first.inner_text()
+        other.row(name).wait_for()
+        assert other.row(name).locator(".mark-you").count() == 0
 
 
 def test_each_tab_hears_only_its_own_replies(served: Served, visit: Open) -> None:
@@ -105,6 +117,7 @@ def test_faults_are_set_and_cleared_while_it_runs(served: Served, visit: Open) -
         dialog.get_by_label("Tras tantos bytes").fill("3")
         dialog.get_by_role("button", name="Añadir").click()
         dialog.get_by_text("close:3").wait_for()
+        other.passes("Fallos para los clientes nuevos: close:3")
         other.page.get_by_role("button", name="Fallos: 1").wait_for()
         with served.client() as after:
             assert after.ask("hola") == "HOL"

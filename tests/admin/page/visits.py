@@ -15,8 +15,9 @@ from tests.support.processes import PATIENCE, ServerProcess
 if TYPE_CHECKING:
     from playwright.sync_api import ConsoleMessage, Locator, Page, Request
 
-DEADLINE = 1000 * PATIENCE
-"""Milliseconds that anything may take in a browser. For what hangs, as elsewhere."""
+DEADLINE = 40_000
+"""Milliseconds that anything may take in a browser: for what hangs. A page that was told nothing
+waits in silence; whoever runs the tests should not have to."""
 
 PAGE = Path(__file__).parents[3] / "tcpecho_trio" / "admin" / "page"
 """The folder with the page's files."""
@@ -100,6 +101,12 @@ class Client:
         return self.reader.readline().decode("utf-8", "surrogateescape").rstrip("\n")
 
 
+def exactly(text: str) -> re.Pattern[str]:
+    """A pattern for this text: Playwright takes a plain one in any case of its letters, and a
+    reply differs from its message in nothing else."""
+    return re.compile(re.escape(text).replace('"', r"\x22"))
+
+
 class Visit:
     """One reader's tab. What a person sees and does, by the names that a screen reader says."""
 
@@ -149,7 +156,8 @@ class Visit:
         return self
 
     def replied(self, text: str) -> Visit:
-        self.page.locator("#conversation-rows .server bdi", has_text=text).last.wait_for()
+        said = self.page.locator("#conversation-rows .server bdi")
+        said.filter(has_text=exactly(text)).last.wait_for()
         return self
 
     def told(self, text: str | re.Pattern[str]) -> Visit:
@@ -168,6 +176,8 @@ class Visit:
 
     def passes(self, text: str | re.Pattern[str]) -> Visit:
         """Wait until something is told among the messages."""
+        if isinstance(text, str):
+            text = exactly(text)
         self.page.locator("#traffic-rows > div", has_text=text).last.wait_for()
         return self
 

@@ -212,6 +212,12 @@ export class Clients {
     const marks = [];
     if (client.number === this.own) marks.push(["you", t("clients.you")]);
     if (this.several) marks.push(["via", t("clients.via", { listener: shownText(client.listener, 60) })]);
+    if (client.server) {
+      marks.push(["via", t("clients.server", { server: shownText(client.server, 60) })]);
+    }
+    if (client.worker) {
+      marks.push(["via", t("clients.worker", { worker: shownText(client.worker, 20) })]);
+    }
     if (client.tls) marks.push(["tag", shownText(client.tls.version ?? "TLS", 20)]);
     if (client.proxy) marks.push(["tag", "PROXY"]);
     for (const fault of (client.faults ?? []).slice(0, 5))

@@ -73,7 +73,7 @@ export class Conversation {
     if (this.state !== "off") return;
     const address = new URL("ws", document.baseURI);
     address.protocol = address.protocol.replace("http", "ws");
-    const socket = new WebSocket(address);
+    const socket = new WebSocket(address, "tcpecho.introduced");
     socket.binaryType = "arraybuffer";
     Object.assign(this, { socket, state: "connecting", open: null, said: false });
     Object.assign(this, { outstanding: 0, since: null, failure: null });

@@ -10,6 +10,8 @@ const NAMES = [
   ...["proxy_refused", "tls_refused", "faulty", "foreign", "shutdown_refused", "crashed"],
   ...["accept_failed", "shutdown_delayed", "draining", "cutting", "stopped", "more_messages"],
   ...["more_connections", "dropped", "sample", "faults_changed"],
+  ...["worker_ready", "worker_ended", "worker_died", "worker_hung", "worker_not_started"],
+  ...["worker_said", "worker_replaced", "workers_replaced", "replacement_stopped"],
 ];
 
 /** Milliseconds before the next attempts: quick at first, for a restart takes a second. */

@@ -39,7 +39,8 @@ export class Header {
 
   get phase() {
     if (this.contact === false) return "lost";
-    return this.status?.phase ?? "waiting";
+    // Only who is heard from is known to run: a status that came before the events may be old.
+    return this.contact ? (this.status?.phase ?? "waiting") : "waiting";
   }
 
   draw() {
@@ -67,6 +68,7 @@ export class Header {
     if (phase === "draining") return t("banner.draining", { count: this.status.clients });
     if (phase === "delaying") return t("banner.delaying");
     if (this.status?.reason === "full") return t("banner.full");
+    if (this.status?.reason === "no_workers") return t("banner.no-workers");
     return "";
   }
 

@@ -14,12 +14,16 @@ import { Plots } from "./plots.js";
 import { askForToken } from "./session.js";
 import { beginTheme } from "./theme.js";
 import { Traffic } from "./traffic.js";
+import { Workers } from "./workers.js";
 
 /** Milliseconds between two readings of the status, if nothing happens. */
 const PERIOD = 2000;
 
 /** Events after which the status is another one. */
-const TELLING = new Set(["listening", "shutdown_delayed", "draining", "stopped", "faults_changed"]);
+const TELLING = new Set([
+  ...["listening", "shutdown_delayed", "draining", "stopped", "faults_changed"],
+  ...["worker_ready", "worker_ended", "worker_died", "worker_replaced"],
+]);
 
 class Page {
   constructor() {
@@ -32,6 +36,7 @@ class Page {
     this.plots = new Plots();
     this.traffic = new Traffic();
     this.faults = new Faults();
+    this.workers = new Workers();
     this.conversation = new Conversation({ own: (number) => this.own(number) });
     const failed = (error, told) => this.failed(error, told);
     this.clients = new Clients({ filtered: (text) => this.filtered(text), failed });
@@ -72,7 +77,6 @@ class Page {
     }
     this.traffic.add(name, fields);
     if (name === "connected" || name === "closed") this.clients.moved();
-    if (name === "faults_changed") this.faults.show(fields.faults);
     if (TELLING.has(name)) this.soon();
   }
 
@@ -109,6 +113,7 @@ class Page {
       this.header.show(status);
       this.conversation.speaks(status.dialect);
       this.faults.show(status.faults);
+      this.workers.show(status.workers);
       this.count(status.clients);
       if (back || restarted) {
         this.traffic.add(restarted ? "restarted" : "back", {});

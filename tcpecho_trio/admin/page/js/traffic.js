@@ -115,9 +115,10 @@ export class Traffic {
       values[field] = typeof value === "number" ? value : shownText(value);
     }
     if (name === "faults_changed") {
-      values.faults = fields.faults?.length
-        ? shownText(fields.faults.join(", "))
-        : t("traffic.no-faults");
+      values.faults = fields.faults ? shownText(fields.faults) : t("traffic.no-faults");
+    }
+    if (name === "worker_died") {
+      values.cause = values.signal ?? t("workers.code", { code: values.code });
     }
     if (known(`reason.${fields.reason}`)) values.reason = t(`reason.${fields.reason}`);
     if (fields.seconds !== undefined) values.time = short(fields.seconds);
@@ -131,6 +132,7 @@ export class Traffic {
 const SERIOUS = new Set([
   ...["crashed", "accept_failed", "refused", "proxy_refused", "tls_refused", "foreign", "lost"],
   ...["shutdown_refused", "draining", "cutting", "stopped", "shutdown_delayed"],
+  ...["worker_died", "worker_hung", "worker_not_started", "worker_said", "replacement_stopped"],
 ]);
 
 const serious = (name) => (SERIOUS.has(name) ? "serious" : "");

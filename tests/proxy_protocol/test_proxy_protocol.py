@@ -656,3 +656,7 @@ def test_a_checksum_is_computed_wherever_it_stands() -> None:
         assert header is not None
         (value,) = (tlv.value for tlv in header.tlvs if tlv.type == TlvType.CRC32C)
         assert int.from_bytes(value, "big") == crc32c(data.replace(value, bytes(4)))
+
+
+def test_a_unique_id_may_be_of_128_bytes() -> None:
+    assert Tlv(TlvType.UNIQUE_ID, bytes(128)).value == bytes(128)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 
 import pytest
 import trio
 
-from tcpecho_trio.dialects import ADMIN, Action
-from tcpecho_trio.server import Settings
+from tcpecho_trio.dialects import ADMIN, INSPECT, Action
+from tcpecho_trio.server import Registry, Settings
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection_info import ConnectionInfo
+from tcpecho_trio.server.endpoints import Endpoint, Scheme
 from tcpecho_trio.server.events import (
     AdmissionAborted,
     ConnectionClosed,
@@ -23,6 +25,7 @@ from tcpecho_trio.server.events import (
     DrainReason,
     DrainStarted,
     Event,
+    RepliesSent,
 )
 from tests.support.running import Running, read_all, read_exactly, running_server, until
 
@@ -253,3 +256,102 @@ async def test_who_is_named_by_a_header_is_told_by_that_name() -> None:
         who = opened.connection
         assert (who.client, who.peer, who.number) == ("203.0.113.7:4000", peer.peer, 1)
         assert closed.connection == opened.connection
+
+
+async def test_of_replies_it_is_told_what_they_answer_and_a_greeting_answers_nothing() -> None:
+    lists = 3000  # replies of several sends
+    async with running_server(Settings(dialect=ADMIN)) as server:
+        told: list[RepliesSent] = []
+
+        def listen(event: Event) -> None:
+            if isinstance(event, RepliesSent):
+                told.append(event)
+
+        server.events.subscribe(listen, messages=True)
+        async with await server.connect() as client, trio.open_nursery() as nursery:
+            nursery.start_soon(client.send_all, b"LISTAR\n" * lists + b"APAGAR\n")
+            received = await read_all(client)
+        await until(lambda: server.registry.closed == 1)
+    assert b"".join(event.data for event in told) == received
+    assert (told[0].data, told[0].messages) == (ADMIN.greeting.encode(), 0)
+    assert len(told) > 3
+    assert sum(event.messages for event in told) == lists + 1
+    assert told[-1].messages > 0
+
+
+async def test_an_operator_closes_one_conversation_and_no_other() -> None:
+    async with running_server() as server:
+        story = Story(server)
+        async with await server.connect() as first, await server.connect() as other:
+            for client in (first, other):
+                await client.send_all(b"hola\n")
+                assert await read_exactly(client, 5) == b"HOLA\n"
+            conversation = server.registry.find(1)
+            assert conversation is not None
+            conversation.dismiss()
+            assert await read_all(first) == b""
+            await first.aclose()
+            await story.ended(operator=1)
+            await other.send_all(b"adios\n")
+            assert await read_exactly(other, 6) == b"ADIOS\n"
+        await story.ended(operator=1, eof=1)
+
+
+async def test_whoever_is_dismissed_as_the_server_drains_is_drained() -> None:
+    async with running_server() as server:
+        story = Story(server)
+        async with await server.connect() as client:
+            await client.send_all(b"hola\n")
+            assert await read_exactly(client, 5) == b"HOLA\n"
+            conversation = server.registry.find(1)
+            assert conversation is not None
+            server.lifecycle.drain()
+            conversation.dismiss()
+            assert await read_all(client) == b""
+            await client.aclose()
+            await story.ended(drained=1)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+async def test_what_others_know_is_asked_for_before_a_list_only_where_it_is_old(
+    fresh: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def refresh(_: object) -> None:
+        nonlocal asked
+        await trio.lowlevel.checkpoint()
+        asked += 1
+
+    monkeypatch.setattr(Registry, "fresh", fresh)
+    monkeypatch.setattr(Registry, "refresh", refresh)
+    async with running_server(Settings(dialect=ADMIN)) as server:
+        async with await server.connect() as client:
+            await client.send_all(b"hola\nLISTAR\nLISTAR\nAPAGAR\n")
+            await read_all(client)
+        assert asked == (0 if fresh else 2)
+
+
+async def test_a_proxy_that_names_itself_is_a_probe_until_it_speaks() -> None:
+    async with running_server(Settings(proxy_protocol=True)) as server:
+        story = Story(server)
+        async with await server.connect() as proxy, await server.connect() as other:
+            info = await story.of(proxy)
+            host, port = proxy.socket.getsockname()
+            await proxy.send_all(f"PROXY TCP4 {host} 127.0.0.1 {port} 5000\r\n".encode())
+            await other.send_all(HEADER)  # somebody else may be silent and is a client
+            await until(lambda: bool(story.events))
+            assert isinstance(story.events[0], ConnectionOpened)
+            assert story.events[0].connection.client == "203.0.113.7:4000"
+            await proxy.aclose()
+            await until(lambda: server.registry.closed == 1)
+            assert story.events[1:] == [ConnectionProbed(info)]
+
+
+async def test_a_report_names_the_address_at_which_the_client_came() -> None:
+    everywhere = Endpoint(Scheme.TCP, "0.0.0.0", 0)
+    settings = Settings(dialect=INSPECT, listen=(everywhere,))
+    async with running_server(settings) as server, await server.connect() as client:
+        await client.send_all(b"REPORT\n")
+        report = json.loads((await client.receive_some()).decode())
+        assert report["local"] == f"127.0.0.1:{server.port}"

@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -112,12 +113,16 @@ def test_readers_that_stop_hold_up_neither_messages_nor_the_end(path: Path | Non
 
 def test_conversations_that_do_not_read_do_not_hold_up_the_drain(path: Path | None) -> None:
     with target("--drain-timeout", "1", path=path) as victim, contextlib.ExitStack() as stack:
-        for _ in range(5):
-            web = stack.enter_context(Conversation(victim.where))
-            web.socket.settimeout(0.05)
+
+        def fill(web: Conversation) -> None:
+            web.socket.settimeout(2)  # nothing moves: it is not just a busy machine
             with contextlib.suppress(OSError):
                 while True:
                     web.say("x" * 60_000 + "\n")
+
+        webs = [stack.enter_context(Conversation(victim.where)) for _ in range(5)]
+        with ThreadPoolExecutor(len(webs)) as threads:
+            list(threads.map(fill, webs))
         victim.process.send_signal(signal.SIGTERM)
         assert victim.finish() == 0
         assert re.findall(r'"aborted": (\d+)', victim.lines[-1].decode())[0] == "5"

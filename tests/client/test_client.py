@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -428,3 +429,8 @@ def test_every_error_of_ours_has_a_line_in_both_languages_that_says_what_to_do()
             line = TcpEchoError(message, **details).localized(texts)
             assert "\n" not in line
             assert re.search(r"[.:?] \S", line), line  # what happened, and then what to do
+
+
+def test_the_exercises_server_is_the_default() -> None:
+    defaults = inspect.signature(open_client).parameters
+    assert (defaults["host"].default, defaults["port"].default) == ("localhost", 5000)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.hostile.lab import Lab
-from tests.support.victim import PATIENCE, Victim, attacked, read_all, read_exactly
+from tests.support.victim import FEW_CLIENTS, PATIENCE, Victim, attacked, read_all, read_exactly
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +61,7 @@ def test_halves_of_handshakes(server: Victim) -> None:
         server.check()
 
 
+@FEW_CLIENTS
 def test_connections_that_say_nothing_take_little_memory(lab: Lab) -> None:
     with attacked("--host", "127.0.0.1", *lab.server) as server:
         server.encrypt(lab.context)
@@ -75,6 +76,7 @@ def test_connections_that_say_nothing_take_little_memory(lab: Lab) -> None:
             )  # 18 KiB measured; 53 with a handshake
 
 
+@FEW_CLIENTS
 def test_handshakes_that_nobody_finishes_take_bounded_memory_and_keep_nobody_out(lab: Lab) -> None:
     with attacked("--host", "127.0.0.1", *lab.server) as server:
         server.encrypt(lab.context)

@@ -50,6 +50,8 @@ MODULES = {
         ("server/pump.py", "server/traffic.py", "server/portable.py", "server/sockets.py"),
         (
             "server/test_plain_turns.py",
+            "server/test_taskless_clients.py",
+            "server/test_connection_stories.py",
             "server/test_traffic.py",
             "server/test_pump_time.py",
             "server/test_bounds.py",
@@ -64,6 +66,7 @@ MODULES = {
         (
             "server/test_turns.py",
             "server/test_connection_stories.py",
+            "server/test_taskless_clients.py",
             *_CONNECTION,
             "server/test_pump_time.py",
             "server/test_events.py",

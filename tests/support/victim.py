@@ -19,11 +19,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.processes import AT_ONCE, PROGRAM, ROOT
 from tests.support.processes import PATIENCE as PATIENCE
 
 SHORTAGE = os.environ.get("TCPECHO_TRIO_SHORTAGE", "")
 """What a shell says before it starts a server that is attacked: ``nox -s shortages``."""
+
+FEW_CLIENTS = pytest.mark.skipif(
+    "ulimit -v" in SHORTAGE, reason="short of memory it refuses that many: test_memory_limit.py"
+)
+"""For tests of more clients than have room under that shortage."""
 
 RESET = struct.pack("ii", 1, 0)
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from benchmarks import clients, generator, goals, measures, report
+from benchmarks import clients, generator, goals, measures, processes, report
 from benchmarks.servers import (
     HERE,
     OURS,
@@ -36,7 +36,7 @@ from benchmarks.servers import (
 )
 
 QUICK = ["uvloop Protocol", "asyncio streams", "Go, one processor", "Trio tutorial"]
-"""The peers that a quick run measures, besides all ways to serve but JSON."""
+"""The peers that a quick run measures, besides this server in all its ways."""
 PLOTTED = ["10×32 B", "100×64 B", "pipelined 10×64 B×100", "bulk 1×64 KiB×4"]
 
 COLUMNS = {
@@ -210,6 +210,34 @@ def suites(loads: Sequence[str]) -> Iterator[Suite]:
         ("cpu_percent", "bytes"),
         descriptors=measures.SCRAPED_CONNECTIONS + 100,
     )
+    yield talking(
+        "processes",
+        "several processes on one processor, 100×64 B",
+        measures.LOADS["100×64 B"],
+        processes.candidates,
+    )
+    yield Suite(
+        "processes",
+        "a pair of server and load for each processor",
+        processes.candidates,
+        processes.pairs,
+        ("messages_per_second",),
+    )
+    yield Suite(
+        "processes",
+        "until all processes are ready",
+        processes.candidates,
+        lambda server, _: processes.start(server),
+        ("ready_ms",),
+    )
+    yield Suite(
+        "processes",
+        "private KiB of a process that serves",
+        processes.candidates,
+        lambda server, _: {"KiB": processes.worker_memory(server)},
+        ("KiB",),
+        rounds=1,
+    )
 
 
 def chosen(server: Server, options: argparse.Namespace) -> bool:
@@ -217,7 +245,7 @@ def chosen(server: Server, options: argparse.Namespace) -> bool:
     if options.server:
         return any(text in server.name for text in options.server)
     if options.quick:
-        return server.name in QUICK or ("--" in server.name and "JSON" not in server.name)
+        return server.name in QUICK or (server.full and "same work" not in server.name)
     return True
 
 
@@ -226,7 +254,7 @@ def only_ours() -> list[Server]:
     return peers()[:1]
 
 
-KINDS = ["messages", "connections", "alone", "newcomers", "memory", "tls", "ways"]
+KINDS = ["messages", "connections", "alone", "newcomers", "memory", "tls", "ways", "processes"]
 
 
 def main() -> None:

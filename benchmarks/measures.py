@@ -167,7 +167,9 @@ def scrapes(server: Server, count: int = 20) -> dict[str, float]:
                 began = running.cpu()
             with socket.socket(socket.AF_UNIX) as scraper:
                 scraper.connect(server.admin)
-                scraper.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                scraper.sendall(
+                    b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+                )
                 size = 0
                 while data := scraper.recv(65536):
                     size += len(data)

@@ -29,7 +29,7 @@ def empty_environment(folder: Path, *requirements: str) -> Path:
 
 
 def try_program(program: Sequence[str], version: str, folder: Path) -> None:
-    """Its version, the demo, and a server with a client.
+    """Its version, the demo, and a server of two processes with a client.
 
     Raises:
       Unfit: one of them is not as it has to be.
@@ -40,7 +40,7 @@ def try_program(program: Sequence[str], version: str, folder: Path) -> None:
     if "HOLA SERVIDOR" not in _run(program, folder, "demo"):
         raise Unfit("the demo does not show the exercise's reply")
     server = subprocess.Popen(
-        [*program, "serve", "--port", "0", "--no-console"],
+        [*program, "serve", "--port", "0", "--no-console", "--processes", "2"],
         cwd=folder,
         env=_environment(folder),
         stdout=subprocess.PIPE,
@@ -48,10 +48,12 @@ def try_program(program: Sequence[str], version: str, folder: Path) -> None:
     )
     try:
         assert server.stdout is not None
-        ready = server.stdout.readline()
-        found = re.search(r"localhost:(\d+)", ready)
-        if found is None:
-            raise Unfit(f"the server says {ready!r}")
+        said = ""
+        while (found := re.search(r"localhost:(\d+)", said)) is None:
+            line = server.stdout.readline()
+            if not line:
+                raise Unfit(f"the server says {said!r}")
+            said += line
         reply = _run(program, folder, "client", "--port", found[1], "-m", "hola")
         if "HOLA" not in reply:
             raise Unfit(f"the server's reply is {reply!r}")

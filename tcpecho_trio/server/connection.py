@@ -201,6 +201,12 @@ class Connection:
                 return
             if self._closing is CloseReason.EOF and isinstance(self._stream, trio.SocketStream):
                 return  # to close it is all that is left, and not worth a scope
+            if (
+                self._closing is CloseReason.EOF
+                and isinstance(self._stream, TlsStream)
+                and self._stream.end_at_once()
+            ):
+                return
             with trio.move_on_after(LINGER_TIME) as self._waiting:
                 if self._closing is CloseReason.EOF:
                     await self._stream.send_eof()

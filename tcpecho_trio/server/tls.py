@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import trio
 
 from tcpecho_trio.server import write_timeout
+from tcpecho_trio.server.sockets import write
 from tcpecho_trio.tls import stream
 from tcpecho_trio.tls.client_hello import server_name
 from tcpecho_trio.tls.context import prepare
@@ -159,7 +160,14 @@ class TlsStream(stream.TlsStream):
         def send(data: bytes) -> Awaitable[None]:
             return write_timeout.send_all(below, data, period)
 
-        super().__init__(below, tls.context, server_side=True, send=send)
+        def attempt(data: bytes) -> int:
+            try:
+                return write(below.socket.fileno(), data)
+            except BlockingIOError:
+                return 0
+
+        at_once = attempt if isinstance(below, trio.SocketStream) else None
+        super().__init__(below, tls.context, server_side=True, send=send, attempt=at_once)
         self._name: str | None = None
 
     async def shake_hands(self, handshakes: Handshakes) -> bool:

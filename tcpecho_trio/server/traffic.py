@@ -177,15 +177,16 @@ def move_tls(
         data = read(fd, READ_SIZE)
     except BlockingIOError:
         return None
-    if not data:
-        return RECEIVE  # the stream knows what an end without a close_notify is
     stats, incoming, ssl_object = client.stats, stream.incoming, stream.ssl_object
-    stats.active = now
-    incoming.write(data)
+    if data:
+        stats.active = now
+        incoming.write(data)
+    else:
+        incoming.write_eof()  # an end without a close_notify is an end, as it is without TLS
     receive_plain, decrypt = client.protocol.receive_plain, ssl_object.read
     # Room for what came, no more: what is encrypted is longer than its text, and to make room for a
     # whole record takes longer than to decrypt a short one.
-    room = min(len(data), PIECE)
+    room = min(len(data), PIECE) or 1
     replies: list[bytes] = []
     while True:
         try:

@@ -44,6 +44,9 @@ MAX_UNSENT = 4096
 Send = Callable[[bytes], Awaitable[None]]
 """Sends all bytes to the connection below."""
 
+Attempt = Callable[[bytes], int]
+"""Sends what the connection below takes now, and says how much that was; or raises ``OSError``."""
+
 
 class TlsStream(trio.abc.HalfCloseableStream):
     """A connection over TLS.
@@ -57,6 +60,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
       name: the server's name, which a client asks for and checks.
       send: sends to the connection below, with a write timeout for example; None for its own
         ``send_all``. It is given a record or two at a time.
+      attempt: sends to the connection below what that takes now. With it a handshake does not pass
+        the scheduler where it has nothing to wait for.
 
     Attributes:
       below: the connection.
@@ -77,6 +82,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         server_side: bool = False,
         name: str | None = None,
         send: Send | None = None,
+        attempt: Attempt | None = None,
     ) -> None:
         self.below = below
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -85,6 +91,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         )
         self.opening = bytearray()
         self._send = send or below.send_all
+        self._attempt = attempt
         self._sending = False
         self._decrypted = bytearray()  # at our own end, and not yet received by anybody
         self.taken_in = 0
@@ -105,17 +112,17 @@ class TlsStream(trio.abc.HalfCloseableStream):
                     break
                 except ssl.SSLWantReadError:
                     answered = answered or bool(self.outgoing.pending)
-                    await self._flush()
+                    await self._flush_at_once()
                     received = await self._take_in()
                     if not answered and len(self.opening) < MAX_OPENING:
                         self.opening += received
-            await self._flush()
+            await self._flush_at_once()
         except ssl.SSLError as error:
             failure = error  # raised below, because the alert goes out first, and may fail itself
         else:
             return
         with contextlib.suppress(trio.BrokenResourceError):
-            await self._flush()
+            await self._flush_at_once()
         if is_end(failure):  # of which OpenSSL tells nothing but its line number
             raise trio.BrokenResourceError("EOF in the handshake")
         raise trio.BrokenResourceError(str(failure)) from failure
@@ -260,6 +267,35 @@ class TlsStream(trio.abc.HalfCloseableStream):
         else:
             self.incoming.write_eof()
         return received
+
+    def end_at_once(self) -> bool:
+        """Say close_notify to a peer that has ended, if that can be done without a wait."""
+        if self._attempt is None:
+            return False
+        with contextlib.suppress(ssl.SSLError):
+            self.ssl_object.unwrap()
+        records = self.outgoing.read()
+        try:
+            sent = self._attempt(records)
+        except OSError:  # nobody is there to hear it
+            return True
+        self.outgoing.write(records[sent:])
+        return sent == len(records)
+
+    async def _flush_at_once(self) -> None:
+        """Send what OpenSSL has to say; a checkpoint only where the connection does not take it.
+
+        Raises:
+          trio.BrokenResourceError: the connection broke.
+        """
+        records = self.outgoing.read()
+        if self._attempt is not None:
+            try:
+                records = records[self._attempt(records) :] if records else b""
+            except OSError as error:
+                raise trio.BrokenResourceError(f"socket connection broken: {error}") from error
+        if records:
+            await self._send(records)
 
     async def _flush(self) -> None:
         """Send what OpenSSL has to say."""

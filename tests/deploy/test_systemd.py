@@ -22,7 +22,11 @@ from tests.support.victim import PATIENCE, Victim
 
 FOLDER = DEPLOY / "systemd"
 SERVICE = (FOLDER / "tcpecho.service").read_text()
-TLS = (FOLDER / "tcpecho.service.d" / "tls.conf").read_text()
+DROP_INS = {
+    file.name: file.read_text() for file in FOLDER.glob("*.conf") if file.name != "logrotate.conf"
+}
+"""What may be added to the service, by the files' names."""
+
 EXPOSURE = 25
 """Tenths of systemd's exposure level that the service may have, out of a hundred."""
 
@@ -31,12 +35,12 @@ EXPOSURE = 25
 def units(tmp_path: Path) -> Path:
     """The units with programs that are here: only then can they be verified."""
     for file in FOLDER.glob("tcpecho.*"):
-        if file.is_file():
-            text = file.read_text().replace("/opt/tcpecho/bin/tcpecho-trio", "/bin/true")
-            (tmp_path / file.name).write_text(text)
-    drop_in = tmp_path / "tcpecho.service.d"
-    drop_in.mkdir()
-    (drop_in / "tls.conf").write_text(TLS)
+        text = file.read_text().replace("/opt/tcpecho/bin/tcpecho-trio", "/bin/true")
+        (tmp_path / file.name).write_text(text)
+    folder = tmp_path / "tcpecho.service.d"
+    folder.mkdir()
+    for name, text in DROP_INS.items():
+        (folder / name).write_text(text)
     return tmp_path
 
 
@@ -68,7 +72,8 @@ def test_the_service_is_hardened(units: Path) -> None:
 
 
 def test_every_option_that_it_sets_exists() -> None:
-    variables = re.findall(r"^Environment=TCPECHO_SERVE_(\w+)=", SERVICE + TLS, re.MULTILINE)
+    text = "".join((SERVICE, *DROP_INS.values()))
+    variables = re.findall(r"^Environment=TCPECHO_SERVE_(\w+)=", text, re.MULTILINE)
     known = run("serve", "--help").stdout.decode()
     assert len(variables) >= 4
     for variable in variables:
@@ -98,11 +103,15 @@ def _calls(word: str) -> set[str]:
     return {name for inner in words for name in _calls(inner)}
 
 
-def test_the_server_makes_no_system_call_that_the_service_forbids(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["one", "several"])
+def test_the_server_makes_no_system_call_that_the_service_forbids(
+    tmp_path: Path, processes: tuple[str, ...]
+) -> None:
     strace = tool("strace")
     allowed = allowed_calls()
     trace = tmp_path / "trace"
     options = (
+        *processes,
         *("--no-console", "--access-log", str(tmp_path / "access.log")),
         *("--admin", f"unix://{tmp_path / 'admin.sock'}"),
     )

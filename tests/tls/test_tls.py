@@ -511,7 +511,8 @@ async def test_a_peer_that_leaves_the_handshake_unread_is_told_so(
     async def stuck(*_: object) -> None:
         await trio.sleep_forever()
 
-    monkeypatch.setattr("tcpecho_trio.server.write_timeout.write", full)
+    for module in ("write_timeout", "tls"):
+        monkeypatch.setattr(f"tcpecho_trio.server.{module}.write", full)
     hello = ssl.MemoryBIO()
     client_side = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="x")
     with pytest.raises(ssl.SSLWantReadError):

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from benchmarks import clients, generator, goals, measures, report
+from benchmarks import clients, generator, goals, measures, processes, report
 from benchmarks.servers import (
     HERE,
     OURS,
@@ -213,6 +213,34 @@ def suites(loads: Sequence[str]) -> Iterator[Suite]:
         ("cpu_percent", "bytes"),
         descriptors=measures.SCRAPED_CONNECTIONS + 100,
     )
+    yield talking(
+        "processes",
+        "several processes on one processor, 100×64 B",
+        measures.LOADS["100×64 B"],
+        processes.candidates,
+    )
+    yield Suite(
+        "processes",
+        "a pair of server and load for each processor",
+        processes.candidates,
+        processes.pairs,
+        ("messages_per_second",),
+    )
+    yield Suite(
+        "processes",
+        "until all processes are ready",
+        processes.candidates,
+        lambda server, _: processes.start(server),
+        ("ready_ms",),
+    )
+    yield Suite(
+        "processes",
+        "private KiB of a process that serves",
+        processes.candidates,
+        lambda server, _: {"KiB": processes.worker_memory(server)},
+        ("KiB",),
+        rounds=1,
+    )
 
 
 def chosen(server: Server, options: argparse.Namespace) -> bool:
@@ -229,7 +257,7 @@ def only_ours() -> list[Server]:
     return peers()[:1]
 
 
-KINDS = ["messages", "connections", "alone", "newcomers", "memory", "tls", "ways"]
+KINDS = ["messages", "connections", "alone", "newcomers", "memory", "tls", "ways", "processes"]
 
 
 def main() -> None:

@@ -84,6 +84,12 @@ def goals() -> Iterator[Goal]:
     yield Goal(alone, OURS, "asyncio streams", "cpu_us_per_connection", 0.9)
     for figure in ("p50", "p99"):
         yield Goal("a newcomer while 500 talk", OURS, GO, figure, 1.2)
+    two = "--processes 2"
+    yield Goal("several processes on one processor, 100×64 B", two, OURS, CPU, 1.05)
+    messages, pairs = "messages_per_second", "a pair of server and load for each processor"
+    yield Goal(pairs, two, "--processes 1", messages, 1.9, at_least=True)
+    yield Goal("until all processes are ready", two, "", "ready_ms", 600)
+    yield Goal("private KiB of a process that serves", two, "", "KiB", 12 * 1024)
 
 
 def table(results: Results) -> str:

@@ -181,11 +181,11 @@ def compile_c(source: Path, name: str, *options: str) -> str:
 
 
 class Running:
-    """A server process on one processor, and what the kernel counts for it."""
+    """A server on some processors, and what the kernel counts for it and its workers."""
 
-    def __init__(self, server: Server, processor: int) -> None:
+    def __init__(self, server: Server, *processors: int) -> None:
         self.process = subprocess.Popen(
-            ["taskset", "-c", str(processor), *server.command],
+            ["taskset", "-c", ",".join(map(str, processors)), *server.command],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -193,12 +193,14 @@ class Running:
         )
         assert self.process.stdout is not None
         # Ours says where it listens, in its own words; the others say their port.
-        found = re.search(r"(?:^|127\.0\.0\.1:)(\d+)", self.process.stdout.readline())
-        self.port = int(found[1]) if found else 0
+        found = None
+        while found is None and (line := self.process.stdout.readline()):
+            found = re.search(r"(?:^|127\.0\.0\.1:)(\d+)|unix:", line)
+        self.port = int(found[1] or 0) if found else 0
         self.where = server.path or str(self.port)
         self._page: subprocess.Popen[str] | None = None
         if server.page_open:
-            command = ["taskset", "-c", str(1 - processor), sys.executable, "-c", PAGE]
+            command = ["taskset", "-c", str(1 - processors[0]), sys.executable, "-c", PAGE]
             self._page = subprocess.Popen(
                 [*command, server.admin], stdout=subprocess.PIPE, text=True
             )
@@ -218,9 +220,21 @@ class Running:
     def cpu(self) -> float:
         """Seconds on a processor, of all threads together, also those that have ended."""
         # The clock that clock_getcpuclockid(3) names; Python only has it for threads.
-        return time.clock_gettime((~self.process.pid << 3) | 2)
+        pids = (self.process.pid, *self.children())
+        return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
+
+    def children(self) -> list[int]:
+        """The processes that it has started and that live."""
+        pid = self.process.pid
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
 
     def private(self) -> int:
         """KiB that belong to this process alone (proc(5), smaps_rollup)."""
-        lines = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
+        return self.private_of(self.process.pid)
+
+    def private_of(self, pid: int) -> int:
+        """The same for one of its workers."""
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))

@@ -94,6 +94,7 @@ class Worker:
         if config.faults is not None:
             self.faults.change(tuple(map(Fault.parse, config.faults)))
         self._access_lines: list[str] = []
+        self._has_access_log = logging.access
         self.journal = Journal(self._tell, messages=logging.messages, probes=logging.probes)
         self.journal.listen_to(events)
         events.subscribe(self._look)
@@ -186,7 +187,8 @@ class Worker:
             raise CannotListen.on_inherited(OSError(str(error))) from error
         async with open_nursery(TcpEchoError) as nursery:
             nursery.start_soon(self.send_heartbeats)
-            nursery.start_soon(self.send_access_lines)
+            if self._has_access_log:
+                nursery.start_soon(self.send_access_lines)
             nursery.start_soon(self.journal.run)
             attachment = self._attachment
             if attachment is not None:

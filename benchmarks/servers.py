@@ -39,6 +39,9 @@ while page.recv(65536):
 """What the live page does: it takes the server's events as they come."""
 
 
+UVLOOP_TUNED = "uvloop Protocol, tuned heap"
+
+
 @dataclass(frozen=True)
 class Server:
     """One candidate: its name in the tables, and how to start it."""
@@ -129,7 +132,10 @@ def tls_peers() -> list[Server]:
     options = ("--quiet", "--tls-cert", certificate, "--tls-key", key)
     servers = [
         Server(OURS, ours(*options), full=True),
+        # Over TLS uvloop, too, takes a buffer of 256 KiB for what it reads: as it comes, and at its
+        # best.
         Server("uvloop Protocol", python("protocol.py", "uvloop", "bare"), files),
+        Server(UVLOOP_TUNED, python("protocol.py", "uvloop", "bare"), files | HEAP),
         Server("asyncio Protocol", python("protocol.py", "asyncio", "bare"), files | HEAP),
         Server("Go, one processor", [str(BUILD / "go")], files | {"GOMAXPROCS": "1"}, unicode=True),
         Server(f"{OURS} --portable", ours(*options, "--portable"), full=True),

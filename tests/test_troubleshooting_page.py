@@ -13,6 +13,7 @@ from tcpecho_trio.cli.commands import build_cli
 from tcpecho_trio.texts import ENGLISH, LANGUAGES, Texts
 from tcpecho_trio.texts.cluster_lines import ClusterTexts
 from tcpecho_trio.texts.load_lines import LoadTexts
+from tcpecho_trio.texts.process_lines import ProcessTexts
 from tests.support.pages import all_commands, page
 
 PAGE = page("docs/troubleshooting.md").text
@@ -21,6 +22,8 @@ ORDINARY = {
     *("listening", "admin_listening", "connected", "received", "replied", "leaving", "closed"),
     *("probe", "tls_reloaded", "access_log_reopened", "faulty", "shutdown_delayed", "draining"),
     *("cutting", "stopped", "clients_served", "clients_aborted", "more_messages", "thousands"),
+    *("faults_changed", "no_faults"),
+    *("worker_ready", "worker_ended", "worker_said", "worker_replaced", "workers_replaced"),
     *("more_connections", "omitted_messages", "omitted_connections"),
     *(
         "cluster_joined",
@@ -36,6 +39,7 @@ ORDINARY = {
 
 OF_HELP = {
     *("cli_usage", "cli_options", "cli_options_metavar", "cli_metavars", "cli_commands_metavar"),
+    *("cli_processes", "expects_processes"),
     *("cli_default", "cli_commands", "cli_hint", "cli_similar", "cli_timeout", "cli_help"),
 }
 """What only lays out the help, or ends another line."""
@@ -72,6 +76,11 @@ def troubles() -> list[str]:
         *(name for name in names if name not in ORDINARY),
         *(f"load.{name}" for name in between(LoadTexts, "bad_connections", "cannot_connect")),
         *(f"cluster.{name}" for name in between(ClusterTexts, "alone", "missing")),
+        *(
+            f"processes.{field.name}"
+            for field in fields(ProcessTexts)
+            if field.name not in ORDINARY | OF_HELP
+        ),
         *(f"cluster.{name}" for name in between(ClusterTexts, "needs_extra", "not_ready")),
     ]
 
@@ -99,4 +108,6 @@ def test_no_message_is_explained_that_there_is_not() -> None:
 
 
 def test_what_is_ordinary_exists() -> None:
-    assert {*ORDINARY, *OF_HELP} <= {field.name for field in fields(Texts)}
+    assert {*ORDINARY, *OF_HELP} <= {
+        field.name for texts in (Texts, ProcessTexts) for field in fields(texts)
+    }

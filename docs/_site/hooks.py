@@ -198,6 +198,7 @@ def described(names: str, told: str, default: str) -> list[str]:
     told, _, brackets = told.partition("  [")
     bounds = brackets.removesuffix("]")
     told = re.sub(r"(--[a-z-]+|[a-z]+://[^ ,;]+)", r"`\1`", html.escape(told, quote=False))
+    told = told.replace("[", "&#91;")  # no link
     if bounds.startswith("default: "):
         value, _, bounds = bounds.removeprefix("default: ").partition("; ")
         told += f" *{default}: `{value}`.*"

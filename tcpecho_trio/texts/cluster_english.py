@@ -55,9 +55,7 @@ ENGLISH_CLUSTER = ClusterTexts(
     gone="{name}: gone ({seconds:.1f} s)",
     restarting="{name}: restarting...",
     ready="{name}: ready again ({seconds:.1f} s)",
-    needs_extra=(
-        "a cluster needs hiredis: install the extra, pip install 'tcpecho-trio[cluster]'."
-    ),
+    needs_extra=("the extra cluster is missing: pip install '.[cluster]' in the project folder."),
     cannot_restart="the program cannot be started again: {reason}.",
     cannot_read="{file} cannot be used: {reason}.",
     unreachable="cannot reach {cluster}: {reason}.",

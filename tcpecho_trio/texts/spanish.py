@@ -17,7 +17,7 @@ SPANISH = Texts(
     ),
     cluster_timeout="no responde a tiempo",
     cluster_name_taken=(
-        "Otro servidor del clúster también se llama {member} ({addresses}): dé a cada uno su"
+        "Otro servidor del clúster también se llama {member} ({addresses}): da a cada uno su"
         " --cluster-name"
     ),
     connected="[{client}] Cliente conectado",

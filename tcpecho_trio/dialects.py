@@ -131,10 +131,10 @@ class Dialect:
     # Derived once per dialect, so that a connection costs no compilation and no copies.
     guarded: bool = field(init=False, repr=False, compare=False)
     """Whether a word has power over others. Then a client that turns out to speak HTTP or TLS
-    is cut, because somebody else may have chosen what it sends: a web page makes a browser post
+    is cut, because another party may have chosen what it sends: a web page makes a browser post
     any text to any port (a cross-protocol attack; Redis cuts at ``POST`` for this)."""
     reports: bool = field(init=False, repr=False, compare=False)
-    """Whether a word asks for a report: then somebody has to witness what passes."""
+    """Whether a word asks for a report: then what passes has to be counted."""
     longest: int = field(init=False, repr=False, compare=False)
     """Bytes of the longest message that can be a command: its word and its blanks."""
     marks: tuple[tuple[int, bytes], ...] = field(init=False, repr=False, compare=False)

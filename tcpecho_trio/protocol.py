@@ -17,7 +17,7 @@ So two candidates are kept, each dropped as soon as it can no longer become a co
 
 ``line``
     the bytes since the last LF (or the start, or the last command obeyed). Decided when its
-    LF arrives. It outlives a quiet flush, so somebody typing a character at a time is
+    LF arrives. It outlives a quiet flush, so a person who types a character at a time is
     understood. A last line without its LF is not a message: it is answered, never obeyed.
 ``burst``
     the bytes since the connection last *settled*: a quiet period, or the start of a chunk
@@ -49,7 +49,7 @@ So does, in a dialect whose words have power over others (``Dialect.guarded``), 
 out to speak another protocol: HTTP by how its first line ends, TLS by its first two bytes.
 
 Text is UTF-8 with ``surrogateescape``: bytes that are not UTF-8 come back unchanged, so
-nothing is lost and nobody is disconnected for it. ``str.upper()`` maps code point by code
+nothing is lost and no client is disconnected for it. ``str.upper()`` maps code point by code
 point (Unicode 3.13, default case conversion; upper-casing has no context conditions), so
 it commutes with splitting. Commands are compared before upper-casing: ``deſconexıon``
 becomes DESCONEXION, but is not the command.
@@ -144,7 +144,7 @@ class Protocol:
         # sequence that outlived a quiet period. `_burst` is False once it was dropped.
         self._settled = 0
         self._burst = False
-        # The end of the first line as far as it has come; None once nobody asks for it.
+        # The end of the first line as far as it has come; None once it is not needed any more.
         self._opening: bytes | None = b"" if dialect.guarded else None
         # Whether a line client's last line lacks its LF so far.
         self._open = False

@@ -240,7 +240,7 @@ class Editor:
         self._stopping = False
 
     def _begin_again(self) -> None:
-        """Draw the prompt where the cursor is now: somebody else has had the terminal."""
+        """Draw the prompt where the cursor is now: another program has had the terminal."""
         app = self._session.app
         app.input.raw_mode().__enter__()  # left by the one that the prompt began with
         app.renderer.reset()

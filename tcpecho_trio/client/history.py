@@ -29,7 +29,7 @@ def history_file() -> Path | None:
     path = user_state_path("tcpecho_trio") / "history"
     home = Path(os.environ.get("HOME") or "/")
     if not path.is_absolute() or (path.is_relative_to(home) and not home.is_dir()):
-        return None  # never create somebody's home directory
+        return None  # never create a home directory
     return path
 
 
@@ -69,7 +69,7 @@ class FileHistory(History):
 
 
 def _replace(path: Path, messages: list[bytes]) -> None:
-    """Put these in place of the file: whoever reads it sees the old ones or the new."""
+    """Put these in place of the file: a reader sees the old ones or the new."""
     new = path.with_name(f"{path.name}.{os.getpid()}")
     _write(new, b"".join(message + b"\n" for message in messages), os.O_TRUNC)
     new.replace(path)

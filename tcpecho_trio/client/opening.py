@@ -17,7 +17,7 @@ from tcpecho_trio.client.replies import GAP
 from tcpecho_trio.dialects import DIALECTS, SHUTDOWN_REFUSALS, Dialect
 
 REFUSAL = b"ERROR: "
-"""How a server begins to say why it does not serve somebody (:mod:`tcpecho_trio.dialects`)."""
+"""How a server begins to say why it does not serve a client (:mod:`tcpecho_trio.dialects`)."""
 
 LONGEST_REFUSAL = 1024
 """Bytes of a refusal: it is one sentence."""

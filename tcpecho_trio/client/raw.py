@@ -272,7 +272,7 @@ class RawClient(Client):
         """
         if word is None:
             word = self.leaving_word
-        self._on_waiting = None  # nobody waits for anything any more
+        self._on_waiting = None  # the wait is over
         async with self._turn:
             # A server that has said nothing has not accepted us, and will not while we wait.
             if self._replies.due and self._server_has_spoken:

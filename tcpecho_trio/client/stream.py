@@ -2,7 +2,7 @@
 
 At the end of the input the connection is half-closed, once the replies to complete lines have come
 or had a second to come, and everything the server still has to say is written before this ends.
-Sending and receiving are two tasks, so that a server whose replies nobody reads yet can never stall
+Sending and receiving are two tasks, so that a server whose replies are not read yet can never stall
 the input that it waits for.
 """
 

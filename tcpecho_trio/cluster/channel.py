@@ -43,12 +43,7 @@ of a worker     about                           value
 ``faults``      ``faults``, as they are written how many there are from now on
 =============== =============================== ================================================
 
-=================== ======================= ====================================================
-of the supervisor   about                   value
-=================== ======================= ====================================================
-``clients``         –                       the addresses of everybody else's clients
-``take_address``    ``address``, ``number`` whether there is room for one more from there
-=================== ======================= ====================================================
+A worker may ask its supervisor for ``clients``: the addresses of everybody else's.
 
 A message may bring descriptors along (``SCM_RIGHTS``, unix(7)); the receiver finds them in its
 ``descriptors``.

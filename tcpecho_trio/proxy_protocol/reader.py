@@ -17,7 +17,7 @@ Where the specification leaves a choice:
 
 - LOCAL (§2.2): valid whatever its family byte says; its block is skipped unread.
 - PROXY with an UNSPEC family or transport (§2.2): accepted without addresses, the block is
-  skipped unread, for nobody can tell where addresses would end. So is v1's UNKNOWN (§2.1).
+  skipped unread, because it is unknown where addresses would end. So is v1's UNKNOWN (§2.1).
 - A family over 3, a transport over 2 or a command over 1 "must be rejected" (§2.2).
 - An IPv6 address may end in dotted form (``::ffff:192.0.2.1``, RFC 4291 §2.2), which §2.1
   does not mention: it is what inet_ntop(3), and so haproxy, writes on a dual-stack socket.

@@ -2,12 +2,12 @@
 
 ``trio.serve_tcp`` accepts one connection in each pass of the scheduler, and starts the tasks of
 one pass in random order. Both matter here. While busy clients make a pass last a millisecond, five
-hundred newcomers would wait for half a second; and whoever came first shall be first in the list.
+hundred newcomers would wait for half a second. And the list shall show clients in their order.
 So an :class:`Acceptor` stands where Trio expects the nursery for the handlers. Trio hands it each
-connection at the moment when it is accepted; the acceptor accepts whoever else is waiting there,
-and gives each to the handler, which starts its task.
+connection at the moment when it is accepted. The acceptor accepts the others that are waiting, and
+gives each to the handler, which starts its task.
 
-Whoever is still in the backlog when a listening socket is closed is accepted first
+Before a listening socket is closed, the clients in its backlog are accepted
 (:meth:`Acceptor.accept_backlog`). The kernel has told them that they are connected, so they may
 have sent something, and closing the socket would reset them.
 """
@@ -84,7 +84,7 @@ class Acceptor:
             self._start(other)
 
     def accept_backlog(self) -> None:
-        """Serve whoever is still waiting, if there is time for them; then let go of the socket."""
+        """Serve the clients in the backlog, if there is time for them; then close the socket."""
         if self._listening is not None:
             if not self._connections.cancel_scope.cancel_called:
                 for stream in self._waiting(BACKLOG):
@@ -108,7 +108,7 @@ class Acceptor:
         self._connections.start_soon(_serve_and_close, serving, stream)
 
     def _waiting(self, most: int) -> Iterator[trio.SocketStream]:
-        """Accept whoever is waiting."""
+        """Accept the clients in the backlog."""
         if self._listening is None:
             return
         for _ in range(most):

@@ -30,7 +30,7 @@ class AddressLimit:
     reply: bytes
 
     async def __call__(self, accepted: AcceptedConnection) -> Outcome:
-        """Count the client, or refuse it. Whoever has no address is not limited."""
+        """Count the client, or refuse it. A client without an address is not limited."""
         if not accepted.host or self.registry.take_address(
             accepted.info.number, counted_as(accepted.host), self.most
         ):

@@ -8,7 +8,7 @@ SHUTDOWN      it sent the shutdown word, and may               farewell, linger
 EOF           it closed its sending direction                  everything due, close
 DRAINED       the server drains                                everything due, linger
 IDLE          nothing passed for the idle timeout              everything due, linger
-OPERATOR      whoever runs the server closed this one          everything due, linger
+OPERATOR      an operator closed this one                      everything due, linger
 RESET         the connection broke                             –
 WRITE_TIMEOUT the client did not take its replies              reset
 FOREIGN       it speaks HTTP or TLS where a word has power     reset

@@ -17,7 +17,7 @@ Apache 2 s): without it unread input turns close(2) into a reset, which destroys
 that are still on their way (RFC 1122 §4.2.2.13, RFC 9112 §9.6)."""
 
 LINGER_BYTES = 256 * 1024
-"""Bytes discarded meanwhile; whoever sends more is not about to read."""
+"""Bytes discarded meanwhile. A client that sends more is not about to read."""
 
 
 async def linger(stream: trio.abc.HalfCloseableStream) -> None:

@@ -39,7 +39,7 @@ class Listed(NamedTuple):
 
 
 class Console:
-    """Obeys the words of whoever sits at the server.
+    """Obeys the words that are typed at the server's terminal.
 
     It ends at the end of its input (a closed stdin, ``/dev/null``), and the server goes on. At a
     terminal Ctrl-D ends nothing: the next line is read.

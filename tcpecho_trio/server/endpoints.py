@@ -35,7 +35,7 @@ class Endpoint:
       proxy: whether connections begin with a PROXY header there; None for what the server does.
 
     Raises:
-      ValueError: nobody can listen there.
+      ValueError: it is impossible to listen there.
     """
 
     scheme: Scheme

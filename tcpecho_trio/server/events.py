@@ -296,7 +296,7 @@ class ShutdownDelayed(Event):
 
 @dataclass(frozen=True, slots=True)
 class DrainStarted(Event):
-    """Nobody is accepted any more, and `clients` are still connected.
+    """No client is accepted any more, and `clients` are still connected.
 
     `client` is the address of the client that asked for it; None if none did.
     """
@@ -309,7 +309,7 @@ class DrainStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class DrainAborted(Event):
-    """Whoever is still connected is cut off now."""
+    """The clients that are still connected are cut off now."""
 
     name: ClassVar[str] = "cutting"
 

@@ -67,7 +67,7 @@ class Lifecycle:
 
     @property
     def aborting(self) -> bool:
-        """Whether nobody is waited for any more."""
+        """Whether every wait for clients is over."""
         return self._abort.is_set()
 
     def retire(self) -> None:
@@ -147,7 +147,7 @@ class Lifecycle:
         await self._drain.wait()
 
     async def wait_aborted(self) -> None:
-        """Sleep until somebody asks for an end at once."""
+        """Sleep until an end at once is asked for."""
         await self._abort.wait()
 
     async def wait_stopped(self) -> None:

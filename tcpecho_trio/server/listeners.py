@@ -34,16 +34,16 @@ Opened = tuple[list[trio.SocketListener], str]
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """A listening socket that somebody else has opened, and what they say about it.
+    """A listening socket that another process has opened, and what it says about it.
 
     Args:
-      listener: accepts there. Whoever waits behind is accepted, too, where it has a `socket`.
+      listener: accepts there. If it has a `socket`, the backlog behind is accepted, too.
       name: of the endpoint, as it is written.
       endpoint: may differ from the server's settings; None if nothing does.
       tls: whether clients shake hands there.
       unix: whether it is a Unix socket, whose connections have no address of their own.
-      backlog: whether a drain accepts whoever still waits. Otherwise the socket stays open with
-        whoever opened it, and they are the next server's.
+      backlog: whether a drain accepts the clients in the backlog. Otherwise the socket stays open
+        in the process that opened it, and they are the next server's.
       batch: how many may be accepted at a time, besides the one that Trio accepts.
     """
 
@@ -121,7 +121,7 @@ class Listeners:
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Accept at a socket that somebody else has opened, until cancelled."""
+        """Accept at a socket that another process has opened, until cancelled."""
         handler = self._admission.handler(
             inherited.name,
             inherited.endpoint,
@@ -195,7 +195,7 @@ class Listeners:
 
                 yield await open_each(addresses, serve_at)
         finally:
-            # Only now nobody else has the sockets: what is accepted here are really the last.
+            # The other tasks have let go of the sockets: the clients accepted here are the last.
             for acceptor in acceptors:
                 acceptor.accept_backlog()
 

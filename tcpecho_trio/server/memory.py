@@ -1,9 +1,9 @@
 """How many clients fit into the memory that this process may have (``ulimit -v``, setrlimit(2)).
 
-Where the last byte has been given away, nobody knows who asks for the next one. It may be Trio's
-scheduler, whose failure ends the run, or a place in CPython that ends the process. So under such a
-limit a server takes no more clients than have room whatever they send: the others are told that it
-is full. Without a limit this is never asked: then it is the system that kills a process.
+When memory is used up, the next allocation fails, wherever it is: in Trio's scheduler, where that
+ends the run, or in a place in CPython that ends the process. So under such a limit a server takes
+no more clients than have room whatever they send. It tells the others that it is full. Without a
+limit it takes them all: then the system decides which process to kill.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ has a stack of 8 MiB (pthread_create(3)); the rest is for the journal, and for r
 
 REFUSALS = 64
 """Clients that are being told at a time that a server is full, where memory is limited. A refusal
-takes some 10 KiB for up to a second; whoever comes beyond that is reset at once."""
+takes some 10 KiB for up to a second; a client beyond that is reset at once."""
 
 PAGES = ("RLIMIT_AS", 0), ("RLIMIT_DATA", 5)
 """Limits of memory, and where in ``/proc/self/statm`` stands how many pages have been used of each

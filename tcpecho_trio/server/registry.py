@@ -151,7 +151,7 @@ class Registry:
         return True
 
     async def refresh(self) -> None:
-        """There is nobody to ask. A checkpoint."""
+        """There are no other servers to ask. A checkpoint."""
         await trio.lowlevel.checkpoint()
 
     def clients(self) -> list[str]:

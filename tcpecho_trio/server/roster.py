@@ -18,7 +18,7 @@ class Roster(Protocol):
         """Whether :meth:`clients` is new enough to be shown without asking anybody."""
 
     async def refresh(self) -> None:
-        """Ask the others, for a moment at most: whoever does not answer is shown as last known."""
+        """Ask the others, for a moment at most: one that does not answer is shown as last known."""
 
     def clients(self) -> list[str]:
         """Every client's address as it is written: first our own, in the order of arrival."""

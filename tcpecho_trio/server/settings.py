@@ -59,8 +59,8 @@ class Settings:
       proxy_protocol: whether every connection has to begin with a PROXY header.
       mixed_families: whether a PROXY header of version 1 may name addresses of two families, as
         nginx writes it when its realip module has changed one of them.
-      trusted_proxies: from whom a PROXY header is believed; nobody else gets in then. Whoever
-        comes over a Unix socket is trusted.
+      trusted_proxies: the peers whose PROXY header is believed; others are refused then. Every peer
+        on a Unix socket is trusted.
       faults: what some connections are made to suffer, for testing what others do then.
       fault_seed: decides which; None for other ones in every run.
       banner: whether a dialect that reports does so on connect, too.

@@ -17,7 +17,7 @@ SOCKETS_ARE_FILES = os.name == "posix"
 
 @contextmanager
 def _borrowed(handle: int) -> Iterator[socket.socket]:
-    """A socket object for a handle that belongs to somebody else."""
+    """A socket object for a handle that another object owns."""
     borrowed = socket.socket(fileno=handle)
     try:
         yield borrowed

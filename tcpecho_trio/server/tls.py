@@ -87,7 +87,7 @@ class Tls:
 
 
 def _no_passphrase() -> str:
-    """Refuse, instead of asking on the terminal: nobody may be there, and clients would wait."""
+    """Refuse, instead of asking on the terminal: clients would wait for an answer there."""
     raise OSError("the key has a passphrase")
 
 
@@ -107,7 +107,7 @@ class Handshakes:
     """Bounds how many handshakes are under way at a time, and so the memory that they take.
 
     Clients beyond that wait in the order of arrival; they have said hello, and cost little more
-    than a silent connection. While somebody waits, nobody may take longer than
+    than a silent connection. While a client waits, no handshake may take longer than
     :data:`HURRIED_TIME`: clients that only begin handshakes cannot keep the others out.
 
     Args:
@@ -130,7 +130,7 @@ class Handshakes:
             if not self._queue:  # else everybody has been told already
                 for other, began in self._began.items():
                     other.deadline = min(other.deadline, began + HURRIED_TIME)
-            await self._queue.park()  # whoever leaves passes its place on
+            await self._queue.park()  # a handshake that ends passes its place on
         else:
             self._places += 1
         self._began[scope] = trio.current_time()

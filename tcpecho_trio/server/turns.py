@@ -2,8 +2,8 @@
 
 Answering text is cheap and bounded by what a read returns. Obeying is not: 64 KiB hold nine
 thousand commands, and a reply may list every client. So commands are obeyed in slices, and a token
-bucket bounds the sum of all slices to half of the time: whoever obeys while the bucket is empty
-waits in a queue, and everybody else is served meanwhile.
+bucket bounds the sum of all slices to half of the time. A client whose turn comes while the bucket
+is empty waits in a queue, and the others are served meanwhile.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Turns:
         self._updated = perf_counter()
 
     def spent(self, seconds: float) -> None:
-        """Somebody has obeyed commands for so long."""
+        """A client's commands have been obeyed for so long."""
         self._pay()
         self._debt += seconds
 
     async def wait(self) -> None:
-        """Wait until somebody may obey again. A checkpoint only where there is a queue."""
+        """Wait until commands may be obeyed again. A checkpoint only where there is a queue."""
         self._pay()
         if self._debt < BURST and not self._queue.locked():
             return

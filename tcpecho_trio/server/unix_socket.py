@@ -4,10 +4,10 @@ The file appears with its mode already set and its server already listening: it 
 another name and then renamed. That also replaces a stale file (left by a process that was killed)
 without a moment in which there is none. The file is removed at the end, if it is still ours.
 
-Between the look whether somebody listens there and the rename, another server must not do the
-same: it would listen at a file that has no name any more. A lock file ``PATH.lock`` sees to that.
-It is there only for this moment, so a process that is killed leaves it behind only then, and even
-then nobody minds: the lock itself ends with the process (flock(2)).
+We look whether a server listens there, and then rename. Between the two another server must not do
+the same: one of them would listen at a file that has no name any more. A lock file ``PATH.lock``
+sees to that. It is there only for this moment. A process that is killed then leaves it behind, but
+that does no harm: the lock itself ends with the process (flock(2)).
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _taken(path: str) -> bool:
     except FileNotFoundError:
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)  # a full backlog must not hold us up: somebody is there
+        probe.setblocking(False)  # a full backlog must not hold us up: a server is there
         try:
             probe.connect(path)
         except ConnectionRefusedError:

@@ -6,7 +6,7 @@ or ``/dev/null``, which epoll refuses (EPERM, epoll_ctl(2)) because it is always
 is simply read. Only where the event loop can wait for nothing but sockets there is a thread
 (:mod:`tcpecho_trio.stdio.reading_thread`).
 
-Between "readable" and the read somebody else may take the input: another reader of the same
+Between "readable" and the read the input may be taken away: another reader of the same
 pipe, or the terminal itself, which drops what was typed when Ctrl-C is pressed. A blocking
 read would then stop the whole loop; so the input is opened once more where that is possible, and
 non-blocking (:mod:`tcpecho_trio.stdio.reopen`).
@@ -83,8 +83,8 @@ class Input:
             return await self._thread.read()
         while True:
             if self._pipe:
-                # Before waiting: nobody is told of the end of a FIFO that had no writer any more
-                # when we opened it (fifo(7), poll(2)), but whoever reads it sees that.
+                # Before waiting: if a FIFO had no writer any more when we opened it, poll(2) does
+                # not tell its end (fifo(7)). A read does.
                 with contextlib.suppress(BlockingIOError):
                     return os.read(self._fd, PIPE_SIZE)
             try:
@@ -166,5 +166,5 @@ def _in_background(fd: int) -> bool:
         return False
     try:
         return os.tcgetpgrp(fd) != os.getpgrp()
-    except OSError:  # not a terminal, or not ours: nobody would stop us
+    except OSError:  # not a terminal, or not ours: reading it does not stop us
         return False

@@ -76,7 +76,7 @@ class LogWriter:
         """Write until cancelled.
 
         A thread that is stuck in ``write(2)`` is abandoned then: it ends with the process,
-        and nobody waits for it.
+        and is not waited for.
         """
         with Output(self._fd, bulk=False) as output:
             while True:

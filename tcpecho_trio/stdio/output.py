@@ -53,7 +53,7 @@ class Output:
             with contextlib.suppress(OSError):  # no descriptor for it: a thread will do
                 self._socket = socket.socket(fileno=os.dup(fd))
         elif stat.S_ISFIFO(found.st_mode) or os.isatty(fd):
-            # Not possible where nobody reads it any more, which the write itself shall say.
+            # Not possible once the reader has left; then the write itself fails, and says so.
             own = reopened(fd, os.O_WRONLY, enlarge=bulk)
             if own is not None:
                 self._fd, self._own = own, True

@@ -1,8 +1,8 @@
 """Reading a descriptor with a thread, where the event loop cannot wait for it.
 
 On Windows only sockets can be waited for. A thread that is blocked in ``read(2)`` cannot be
-cancelled, so it is asked for one piece at a time, and what it has read is kept until somebody
-wants it. At the end of the run it may still be blocked; it is a daemon thread and ends with the
+cancelled. So it is asked for one piece at a time, and what it has read is kept until it is asked
+for. At the end of the run it may still be blocked; it is a daemon thread and ends with the
 process. That is safe with ``os.read``, but not with ``sys.stdin``, whose lock would abort the
 interpreter.
 """
@@ -61,5 +61,5 @@ class ReadingThread:
 
     def _deliver(self, token: trio.lowlevel.TrioToken, piece: outcome.Outcome[bytes]) -> None:
         """Hand over what has been read; in the thread."""
-        with contextlib.suppress(trio.RunFinishedError):  # nobody waits any more
+        with contextlib.suppress(trio.RunFinishedError):  # the run is over
             token.run_sync_soon(self._send.send_nowait, piece)

@@ -19,7 +19,7 @@ def prepare(context: ssl.SSLContext) -> None:
     """Set what both sides need: ALPN, half-closing, and keys that are agreed on only once.
 
     TLS 1.2 can agree on keys anew at any time (renegotiation), which costs the server much and the
-    client little. Nobody needs it here.
+    client little. It is not needed here.
     """
     context.set_alpn_protocols(PROTOCOLS)
     context.options |= HALF_CLOSE | ssl.OP_NO_RENEGOTIATION

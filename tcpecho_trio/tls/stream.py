@@ -11,8 +11,8 @@ connection below::
     receive_some()  ←  ssl_object.read()   ←  incoming  ←  below.receive_some()
     send_all()      →  ssl_object.write()  →  outgoing  →  below.send_all()
 
-After the handshake somebody else may take the three over, as long as no call of the stream is
-under way. Bytes may wait where no selector sees them: received or decrypted, if
+After the handshake other code may take the three over, as long as no call of the stream is under
+way. Bytes may wait where no selector sees them: received or decrypted, if
 :attr:`TlsStream.buffers` says so, and in ``outgoing``, to be sent with whatever is sent next.
 
 A MemoryBIO keeps the memory that it once needed. So bytes go through them in pieces: after a bulk
@@ -39,7 +39,7 @@ with them until others have shaken hands."""
 
 MAX_UNSENT = 4096
 """Bytes that OpenSSL may want to send while we only receive: about 150 answers to KeyUpdates
-(RFC 8446 §4.6.3). BoringSSL allows 32 in a row (kMaxKeyUpdates); nobody honest sends so many."""
+(RFC 8446 §4.6.3). BoringSSL allows 32 in a row (kMaxKeyUpdates); no honest peer sends so many."""
 
 Send = Callable[[bytes], Awaitable[None]]
 """Sends all bytes to the connection below."""
@@ -198,7 +198,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         with contextlib.suppress(ssl.SSLError):
             while data := self.ssl_object.read(PIECE):
                 self._decrypted += data
-        with contextlib.suppress(ssl.SSLError):  # that there is no answer yet
+        with contextlib.suppress(ssl.SSLError):  # it says that the peer has not answered yet
             self.ssl_object.unwrap()
         await self._flush()
         await self.below.send_eof()

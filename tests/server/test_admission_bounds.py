@@ -58,3 +58,14 @@ async def test_whoever_says_nothing_before_its_header_holds_up_nobody() -> None:
             await server.lifecycle.wait_stopped()
         for client in silent:
             await client.aclose()
+
+
+async def test_whoever_is_let_in_as_the_drain_begins_has_little_time() -> None:
+    settings = Settings(proxy_protocol=True, drain_timeout=3600)
+    async with running_server(settings) as server:
+        silent = server.at_the_door()
+        server.lifecycle.drain()
+        with trio.fail_after(AT_ONCE):
+            await server.lifecycle.wait_stopped()
+        await silent.aclose()
+        assert await server.endings() == ["aborted"]

@@ -26,16 +26,20 @@ from benchmarks import clients, generator, goals, measures, processes, report
 from benchmarks.servers import (
     HERE,
     OURS,
+    UVLOOP_TUNED,
     Running,
     Server,
     available,
+    in_a_cluster,
     ours,
     peers,
     tls_peers,
     ways,
 )
 
-QUICK = ["uvloop Protocol", "asyncio streams", "Go, one processor", "Trio tutorial"]
+QUICK = [
+    *("uvloop Protocol", UVLOOP_TUNED, "asyncio streams", "Go, one processor", "Trio tutorial"),
+]
 """The peers that a quick run measures, besides this server in all its ways."""
 PLOTTED = ["10×32 B", "100×64 B", "pipelined 10×64 B×100", "bulk 1×64 KiB×4"]
 
@@ -199,6 +203,8 @@ def suites(loads: Sequence[str]) -> Iterator[Suite]:
         ("KiB",),
         rounds=1,
     )
+    cluster = measures.LOADS["1000×64 B"]
+    yield talking("cluster", "in a cluster, 1000×64 B", cluster, in_a_cluster)
     for name in loads:
         if name in PLOTTED:
             yield talking("ways", f"ways to serve, {name}", measures.LOADS[name], ways)
@@ -254,7 +260,10 @@ def only_ours() -> list[Server]:
     return peers()[:1]
 
 
-KINDS = ["messages", "connections", "alone", "newcomers", "memory", "tls", "ways", "processes"]
+KINDS = [
+    *("messages", "connections", "alone", "newcomers", "memory", "tls", "cluster", "ways"),
+    "processes",
+]
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.report import Results, number
-from benchmarks.servers import OURS
+from benchmarks.servers import OURS, UVLOOP_TUNED
 
 CPU = "cpu_us_per_message"
 SMALL = ("10×32 B", "100×64 B")
@@ -56,7 +56,8 @@ def goals() -> Iterator[Goal]:
     for name in (*SMALL, PIPELINED, BULK):
         yield Goal(name, OURS, UVLOOP, CPU, 1.0)
     for name, bound in zip((*SMALL, PIPELINED, BULK), (1.0, 1.0, 0.6, 1.0), strict=True):
-        yield Goal(f"TLS, {name}", OURS, UVLOOP, CPU, bound)
+        for uvloop in (UVLOOP, UVLOOP_TUNED):
+            yield Goal(f"TLS, {name}", OURS, uvloop, CPU, bound)
     for name, bound in zip((*SMALL, BULK), (1.25, 1.25, 1.0), strict=True):
         yield Goal(f"TLS, {name}", OURS, GO, CPU, bound)
     yield Goal("TLS, 100×64 B", OURS, UVLOOP, "p99", 1.2)
@@ -76,6 +77,8 @@ def goals() -> Iterator[Goal]:
             yield Goal(f"ways to serve, {name}", way, OURS, CPU, bound)
     for name in (*SMALL, PIPELINED, BULK):
         yield Goal(f"ways to serve, {name}", "--portable", "Trio tutorial", CPU, 1.0)
+    for member in (f"{OURS} --cluster", f"{OURS} --cluster, Redis away"):
+        yield Goal("in a cluster, 1000×64 B", member, OURS, CPU, 1.02)
     yield Goal("a scrape a second, 1000 clients", "--admin", "", "cpu_percent", 1.0)
     rate = "connections_per_second"
     yield Goal("connections", OURS, "asyncio streams", rate, 1.2, at_least=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
@@ -36,6 +37,9 @@ while page.recv(65536):
     pass
 """
 """What the live page does: it takes the server's events as they come."""
+
+
+UVLOOP_TUNED = "uvloop Protocol, tuned heap"
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,35 @@ def peers() -> list[Server]:
     ]
 
 
+def in_a_cluster() -> list[Server]:
+    """This server alone, as a member of a cluster, and as one whose Redis is away."""
+    alone = Server(OURS, ours("--quiet"), full=True)
+    away = f"unix://{BUILD}/nobody"
+    members = [
+        Server(f"{OURS} --cluster, Redis away", ours("--quiet", "--cluster", away), full=True)
+    ]
+    if shutil.which("redis-server") is not None:
+        here = f"unix://{redis()}"
+        members.insert(
+            0, Server(f"{OURS} --cluster", ours("--quiet", "--cluster", here), full=True)
+        )
+    return [alone, *members]
+
+
+def redis() -> Path:
+    """The Unix socket of a Redis that runs until this process ends."""
+    folder = Path(tempfile.mkdtemp())
+    path = folder / "redis.sock"
+    command = ["redis-server", "--port", "0", "--unixsocket", str(path), "--save", ""]
+    process = subprocess.Popen([*command, "--dir", str(folder)], stdout=subprocess.DEVNULL)
+    atexit.register(shutil.rmtree, folder)
+    atexit.register(process.wait)
+    atexit.register(process.kill)
+    while not path.exists():
+        time.sleep(0.01)
+    return path
+
+
 def tls_peers() -> list[Server]:
     """This server and the others, over TLS 1.3 with one certificate (ECDSA, P-256)."""
     certificate, key = map(str, certificate_and_key())
@@ -99,7 +132,10 @@ def tls_peers() -> list[Server]:
     options = ("--quiet", "--tls-cert", certificate, "--tls-key", key)
     servers = [
         Server(OURS, ours(*options), full=True),
+        # Over TLS uvloop, too, takes a buffer of 256 KiB for what it reads: as it comes, and at its
+        # best.
         Server("uvloop Protocol", python("protocol.py", "uvloop", "bare"), files),
+        Server(UVLOOP_TUNED, python("protocol.py", "uvloop", "bare"), files | HEAP),
         Server("asyncio Protocol", python("protocol.py", "asyncio", "bare"), files | HEAP),
         Server("Go, one processor", [str(BUILD / "go")], files | {"GOMAXPROCS": "1"}, unicode=True),
         Server(f"{OURS} --portable", ours(*options, "--portable"), full=True),

@@ -27,7 +27,7 @@ usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 def test_a_short_run_writes_tables_json_and_a_plot(tmp_path: Path, only: str) -> None:
     short = ["--rounds", "1", "--seconds", "0.05", "--out", str(tmp_path), "--only", only]
     loads = ["--load", "10×32 B", "--load", "10×32 ñ"]
-    named = ["--server", "C epoll", "--server", "asyncio P", "--server", "--processes"]
+    named = ["--server", "C epoll", "--server", "asyncio P", "--server=--processes"]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", *short, *loads, *named],
         capture_output=True,

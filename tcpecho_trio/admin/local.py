@@ -8,10 +8,11 @@ from typing import Any
 
 import trio
 
-from tcpecho_trio.admin.backend import Take
+from tcpecho_trio.admin.backend import Client, Take
 from tcpecho_trio.admin.feed import Feed
 from tcpecho_trio.admin.figures import Counted
 from tcpecho_trio.admin.metrics import Exposition
+from tcpecho_trio.admin.neighbours import Neighbours, clients_elsewhere, described, families
 from tcpecho_trio.admin.state import ServerState, matches
 from tcpecho_trio.admin.watch import Watch
 from tcpecho_trio.admin.websocket import WebListener, WebSocketStream, web_peer
@@ -37,10 +38,12 @@ class Local:
 
     Args:
       state: the server.
+      neighbours: the other servers of its cluster; None where there is none.
     """
 
-    def __init__(self, state: ServerState) -> None:
+    def __init__(self, state: ServerState, neighbours: Neighbours | None = None) -> None:
         self.state = state
+        self._neighbours = neighbours
         self.feed = Feed(self)
         self._counted = Counted(state)
         self._watch = Watch(state, self._counted.observe_delay, self.feed)
@@ -69,7 +72,10 @@ class Local:
 
     async def status(self) -> dict[str, Any]:
         """What the server says of itself."""
-        return self.state.status()
+        status = self.state.status()
+        if self._neighbours is not None:
+            status["cluster"] = described(self._neighbours)
+        return status
 
     @property
     def not_ready(self) -> str | None:
@@ -77,20 +83,32 @@ class Local:
         return self.state.not_ready
 
     async def list_clients(self, contains: str, limit: int | None, take: Take) -> None:
-        """List the clients that match."""
-        wanted = itertools.islice(self._matching(contains), limit)
+        """List the clients that match: our own first, then those of other servers."""
+        own = self._neighbours.name if self._neighbours is not None else None
+        clients: Iterator[Client]
+        clients = (self._client(connection, own) for connection in self._matching(contains))
+        if self._neighbours is not None:
+            clients = itertools.chain(clients, clients_elsewhere(self._neighbours, contains))
+        wanted = itertools.islice(clients, limit)
         while some := list(itertools.islice(wanted, CLIENTS_AT_A_TIME)):
-            await take([self.state.client(connection) for connection in some])
+            await take(some)
+
+    def _client(self, connection: Conversation, server: str | None) -> Client:
+        client = self.state.client(connection)
+        return client if server is None else {**client, "server": server}
 
     async def count_clients(self, contains: str) -> int:
         """How many clients match. A checkpoint now and then."""
+        elsewhere = 0
+        if self._neighbours is not None:
+            elsewhere = sum(1 for _ in clients_elsewhere(self._neighbours, contains))
         if not contains:
-            return len(self.state.registry)
+            return len(self.state.registry) + elsewhere
         count = 0
         for count, _ in enumerate(self._matching(contains), 1):
             if count % COUNTED_AT_A_TIME == 0:
                 await trio.lowlevel.checkpoint()
-        return count
+        return count + elsewhere
 
     def _matching(self, contains: str) -> Iterator[Conversation]:
         for connection in self.state.registry:
@@ -120,7 +138,8 @@ class Local:
 
     async def exposition(self) -> Exposition:
         """What is counted at this moment."""
-        return Exposition(self._counted.figures(), self.state.lifecycle.draining)
+        more = families(self._neighbours) if self._neighbours is not None else ()
+        return Exposition(self._counted.figures(), self.state.lifecycle.draining, more=more)
 
     @property
     def silent(self) -> str | None:

@@ -15,6 +15,7 @@ from tcpecho_trio.server.tls import Tls
 if TYPE_CHECKING:
     from tcpecho_trio.admin.backend import Backend
     from tcpecho_trio.admin.local import Local
+    from tcpecho_trio.admin.neighbours import Neighbours
     from tcpecho_trio.admin.service import Admin
     from tcpecho_trio.admin.worker import WorkerWatch
     from tcpecho_trio.cli.supervised_admin import SupervisedServer
@@ -43,8 +44,12 @@ class AdminOptions:
         return not (self.endpoint.local or self.endpoint.tls)
 
 
-def make_local(state: ServerState) -> Local:
+def make_local(state: ServerState, neighbours: Neighbours | None) -> Local:
     """The server of this process, for the endpoint.
+
+    Args:
+      state: the server.
+      neighbours: the other servers of its cluster; None where there is none.
 
     Raises:
       AdminError: the extra is missing.
@@ -53,7 +58,7 @@ def make_local(state: ServerState) -> Local:
         from tcpecho_trio.admin.local import Local
     except ImportError as error:
         raise AdminError("admin_needs_extra") from error
-    return Local(state)
+    return Local(state, neighbours)
 
 
 def supervised_server(supervisor: Supervisor, lost_lines: Callable[[], int]) -> SupervisedServer:

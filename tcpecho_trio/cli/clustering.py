@@ -38,7 +38,7 @@ class Clustering:
     Args:
       options: the cluster.
       server: we ourselves.
-      roster: our own clients.
+      roster: our own clients; None where the roster is asked for the others only.
       lifecycle: ends when somebody asks for it.
       events: told of the cluster.
       restart: replaces the workers, if there are any. Without, the life cycle ends for
@@ -52,7 +52,7 @@ class Clustering:
         self,
         options: ClusterOptions,
         server: LocalServer,
-        roster: Roster,
+        roster: Roster | None,
         lifecycle: Lifecycle,
         events: Events,
         restart: Callable[[], None] | None = None,

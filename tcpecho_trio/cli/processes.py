@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass, replace
 
 from tcpecho_trio.cli.administration import AdminOptions
+from tcpecho_trio.cli.clustering import ClusterOptions
 from tcpecho_trio.cluster.config import CHANNEL
 from tcpecho_trio.cluster.worker import Logging
 from tcpecho_trio.server import Settings
@@ -30,6 +31,7 @@ class ProcessOptions:
       access_log: the file of the access log, or ``-`` for standard output; None for no log.
       room: connections that one process has descriptors for.
       console: words are read from standard input.
+      cluster: the cluster that the server is a member of; None for none.
       admin: the administrator's endpoint; None for none.
     """
 
@@ -39,6 +41,7 @@ class ProcessOptions:
     access_log: str | None
     console: bool
     room: int
+    cluster: ClusterOptions | None = None
     admin: AdminOptions | None = None
 
 

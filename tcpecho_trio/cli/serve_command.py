@@ -183,8 +183,6 @@ def add_serve_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any]
         cluster = take_cluster_options(texts, rest)
         if processes is not None:
             check_processes(texts)
-            if cluster is not None:
-                raise click.UsageError(texts.processes.cli_no_cluster)
         endpoints = [*listen, *unix]
         if any(endpoint.scheme is Scheme.UNIX for endpoint in endpoints) or (admin and admin.path):
             check_unix_sockets(texts)
@@ -220,6 +218,7 @@ def add_serve_command(cli: click.Group, texts: Texts, lang: Callable[[Any], Any]
                 access_log=access_log or None,
                 console=not no_console,
                 room=room,
+                cluster=cluster,
                 admin=admin_options,
             )
             logging = Logging(not quiet, log_probes, bool(access_log), access_log_probes)

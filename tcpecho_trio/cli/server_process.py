@@ -146,7 +146,7 @@ async def run_server(
             *(settings, lifecycle, registry, events, faults),
             lost_lines=lambda: sum(log.dropped for log in (output, errors, log_file) if log),
         )
-        local = make_local(state)
+        local = make_local(state, clustering.membership if clustering is not None else None)
         admin = make_admin(admin_options, local, tls, settings.unix_mode)
 
     async def obey_signals(arriving: AsyncIterator[int]) -> None:
@@ -165,7 +165,7 @@ async def run_server(
     async def tell_manager() -> None:
         await lifecycle.wait_end_near()
         if lifecycle.reason is DrainReason.RESTART:
-            notifier.restarting()
+            notifier.reloading()
         else:
             notifier.stopping()
 

@@ -90,13 +90,6 @@ class Notifier:
         """The drain has begun."""
         self._say("STOPPING=1")
 
-    def restarting(self) -> None:
-        """The drain has begun, and the same process will be ready again."""
-        if not self._address:
-            return
-        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._say(f"RELOADING=1\nMONOTONIC_USEC={now}")
-
     async def run(self) -> None:
         """Say twice in each period that the event loop is alive, until cancelled."""
         try:

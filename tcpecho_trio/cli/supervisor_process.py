@@ -18,6 +18,7 @@ import trio
 
 from tcpecho_trio.cli.access_log_file import AccessLogFile
 from tcpecho_trio.cli.administration import make_admin, supervised_server
+from tcpecho_trio.cli.clustering import Clustering
 from tcpecho_trio.cli.processes import ProcessOptions
 from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
 from tcpecho_trio.cli.surroundings import log_writer, signals
@@ -94,6 +95,35 @@ async def run_supervisor(
         )
     except OSError as error:
         raise CannotStart("cannot_start", reason=error) from error
+    clustering = None
+    restart_wanted = trio.Event()
+    if options.cluster is not None:
+        from tcpecho_trio.cluster.supervised_server import SupervisedServer
+
+        member = SupervisedServer(supervisor)
+        clustering = Clustering(
+            *(options.cluster, member, None, lifecycle, events),
+            restart=lambda: restart_wanted.set(),
+        )
+        supervisor.others = clustering.roster.others
+        supervisor.refresh_others = clustering.roster.refresh
+
+    async def obey_restarts() -> None:
+        nonlocal restart_wanted
+        while True:
+            await restart_wanted.wait()
+            restart_wanted = trio.Event()
+            if await replaced():
+                member.generation += 1
+
+    async def replaced() -> bool:
+        notifier.reloading()
+        if tls is not None:
+            with contextlib.suppress(OSError):  # the workers say so
+                tls.reload()
+        done = await supervisor.replace_workers()
+        notifier.ready()
+        return done
 
     tls = None
     admin = None
@@ -110,12 +140,7 @@ async def run_supervisor(
 
     async def obey_reloads(arriving: AsyncIterator[int]) -> None:
         async for _ in arriving:
-            notifier.reloading()
-            if tls is not None:
-                with contextlib.suppress(OSError):  # the workers say so
-                    tls.reload()
-            await supervisor.replace_workers()
-            notifier.ready()
+            await replaced()
 
     async def tell_manager() -> None:
         await lifecycle.wait_end_near()
@@ -171,12 +196,18 @@ async def run_supervisor(
                 surroundings.start_soon(notifier.run)
                 surroundings.start_soon(tell_manager)
                 surroundings.start_soon(obey_reloads, reloads)
+                if clustering is not None:
+                    surroundings.start_soon(member.watch)
+                    surroundings.start_soon(clustering.run)
+                    surroundings.start_soon(obey_restarts)
                 if options.console:
                     surroundings.start_soon(obey_console)
                 await lifecycle.wait_stopped()
             finally:
                 with trio.CancelScope(shield=True):  # each flush has its own deadline
                     async with trio.open_nursery() as flushing:
+                        if clustering is not None:
+                            flushing.start_soon(clustering.finish)
                         if admin is not None:
                             flushing.start_soon(admin.finish)
                         if log_file is not None:

@@ -305,28 +305,33 @@ class ClusterRoster:
     is away, with the age of that knowledge in seconds, too.
 
     Args:
-      local: our own clients.
+      local: our own clients; None for the others only.
       membership: what is known of the others.
     """
 
-    def __init__(self, local: Roster, membership: Membership) -> None:
+    def __init__(self, local: Roster | None, membership: Membership) -> None:
         self._local = local
         self._membership = membership
 
     @property
     def fresh(self) -> bool:
         """Whether nobody has to be asked."""
-        return self._local.fresh and self._membership.fresh
+        own = self._local is None or self._local.fresh
+        return own and self._membership.fresh
 
     async def refresh(self) -> None:
         """Ask whoever has to be asked. A checkpoint."""
-        if not self._local.fresh:
+        if self._local is not None and not self._local.fresh:
             await self._local.refresh()
-        await self._membership.refresh()
+        if self._membership.fresh:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._membership.refresh()
 
     def clients(self) -> list[str]:
         """Every client's address, ours first."""
-        return [*self._local.clients(), *self.others()]
+        own = [] if self._local is None else self._local.clients()
+        return [*own, *self.others()]
 
     def others(self) -> list[str]:
         """The others' clients; those who are only counted as ``… +12 name``."""

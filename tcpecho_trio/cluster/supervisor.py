@@ -15,7 +15,7 @@ told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import trio
@@ -63,6 +63,7 @@ class Supervisor:
       journal: takes the workers' journals: each record with the number of its worker.
       access: takes the lines of the access log.
       others: the addresses of clients elsewhere, which are listed with ours.
+      refresh_others: have those asked for anew.
 
     Raises:
       OSError: there is no memory to share.
@@ -84,12 +85,14 @@ class Supervisor:
         journal: Renderer,
         access: Callable[[str], None],
         others: Callable[[], list[str]] = list,
+        refresh_others: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     ) -> None:
         self.settings = settings
         self.lifecycle = lifecycle
         self.events = events
         self.faults: tuple[str, ...] | None = None
         self.others = others
+        self.refresh_others = refresh_others
         self._journal = journal
         self._access = access
         self._listeners = SharedListeners()
@@ -250,14 +253,35 @@ class Supervisor:
         Args:
           besides: a worker whose own clients are left out.
         """
+        async with trio.open_nursery() as asking:
+            asking.start_soon(self._refresh_others)
+            own = await self.own_clients(besides)
+        return [*own, *self.others()]
+
+    async def own_clients(self, besides: int = 0) -> list[str]:
+        """The addresses of our own clients, in the order of their workers.
+
+        Args:
+          besides: a worker whose own clients are left out.
+        """
         await self._refresh_lists()
-        own = [
+        return [
             client
             for worker in self.workers
             if worker.number != besides
             for client in worker.last_clients
         ]
-        return [*own, *self.others()]
+
+    @property
+    def marks(self) -> object:
+        """Equal to what it was before as long as nobody has come or left."""
+        slots = self._workforce.slots
+        return [(slots.places(n), slots.next_number(n)) for n in range(slots.count)]
+
+    async def _refresh_others(self) -> None:
+        """Ask elsewhere, no longer than whoever asks us waits. A checkpoint."""
+        with trio.move_on_after(ANSWER_TIME):
+            await self.refresh_others()
 
     async def _refresh_lists(self) -> None:
         """Ask all workers who is connected, unless that was asked just now."""

@@ -19,6 +19,5 @@ ENGLISH_PROCESSES = ProcessTexts(
     no_supervisor="TCPECHO_TRIO_WORKER is the supervisor's; take it out of the environment.",
     cli_processes="Processes that serve; auto: one for each processor that may be used.",
     cli_no_processes="On this system a server is one process: leave out --processes.",
-    cli_no_cluster="--cluster and --processes do not go together.",
     expects_processes="auto, or a whole number from 1 to {type.most}",
 )

@@ -27,5 +27,4 @@ class ProcessTexts:
     # The command line.
     cli_processes: str
     cli_no_processes: str
-    cli_no_cluster: str
     expects_processes: str

@@ -19,6 +19,5 @@ SPANISH_PROCESSES = ProcessTexts(
     no_supervisor="TCPECHO_TRIO_WORKER es del supervisor; quítala del entorno.",
     cli_processes="Procesos que atienden; auto: uno por cada procesador que se pueda usar.",
     cli_no_processes="En este sistema un servidor es un solo proceso: quita --processes.",
-    cli_no_cluster="--cluster y --processes no van juntas.",
     expects_processes="auto, o un número entero de 1 a {type.most}",
 )

@@ -523,6 +523,26 @@ def test_a_server_that_hangs_takes_no_command_and_nobody_else_is_asked(
         assert instance(redis, "eva") == before
 
 
+def test_a_server_of_several_processes_is_one_member_and_replaces_its_workers(
+    redis: RedisServer,
+) -> None:
+    several = member(redis, "varios", "--processes", "2")
+    with several as one, members(redis, "ana") as (other,), Talker(other.port) as there:
+        before = status(redis)["varios"]
+        with Talker(one.port) as first, Talker(one.port) as second:
+            ours = {first.address, second.address}
+            until(lambda: set(first.listing()) == {*ours, f"{there.address} ana"})
+            until(lambda: set(there.listing()) == {there.address, *(f"{o} varios" for o in ours)})
+            told = cluster(redis, "restart", "varios").splitlines()
+            assert told[1].startswith("varios: listo de nuevo")
+            assert first.ask("hola") == "HOLA"  # its old worker serves it until it leaves
+        after = status(redis)["varios"]
+        assert after["instance"] == before["instance"]
+        assert after["generation"] == before["generation"] + 1
+        cluster(redis, "drain", "varios")
+        assert one.finish() == 0
+
+
 # Watching.
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import signal
 import subprocess
+from typing import Any
 
 from tests.admin.page.conftest import Open
 from tests.admin.page.visits import Served
@@ -222,3 +226,44 @@ def test_after_a_restart_the_page_goes_on_by_itself(served: Served, visit: Open)
         with again.client() as client:
             client.ask("y yo")
             tab.passes("Y YO")
+
+
+def test_several_processes_are_seen_and_one_that_dies(visit: Open) -> None:
+    with Served("--processes", "2") as served:
+        tab = visit(served.url).connect()
+        workers = tab.page.locator("#workers-list li")
+        workers.nth(1).wait_for()
+        tab.say("hola").replied("HOLA")
+        own = tab.page.locator("#clients-rows tr", has=tab.page.locator(".mark-you"))
+        worker = re.search(r"proceso (\d+)", own.inner_text())
+        assert worker is not None
+        mine = workers.filter(has_text=f"Proceso {worker[1]}")
+        mine.filter(has_text="un cliente").wait_for()
+        pid = re.search(r"PID (\d+)", str(mine.get_attribute("title")))
+        assert pid is not None
+        os.kill(int(pid[1]), signal.SIGKILL)
+        tab.told("se perdió el contacto")
+        tab.passes(f"El proceso {worker[1]} ha muerto (SIGKILL); conexiones perdidas: 1")
+        tab.passes(re.compile(r"El proceso \d+ ya acepta clientes"))
+        tab.page.locator(f"#workers-list li:not([title^='PID {pid[1]},'])").nth(1).wait_for()
+        tab.connect().say("otra vez").replied("OTRA VEZ")
+
+
+def test_clients_of_other_servers_are_seen_and_left_alone(served: Served, visit: Open) -> None:
+    tab = visit(served.url, ready=False)
+    names = ("number", "peer", "listener", "since", "bytes_in", "bytes_out", "messages_in")
+    elsewhere: dict[str, Any] = {
+        **dict.fromkeys(names),
+        "client": "10.0.0.2:7",
+        "server": "sur",
+        "faults": [],
+    }
+    answer = json.dumps({"clients": [elsewhere], "total": 1})
+    tab.page.route(
+        "**/api/clients?*",
+        lambda route: route.fulfill(body=answer, content_type="application/json"),
+    )
+    row = tab.row("10.0.0.2:7")
+    row.get_by_text("en sur").wait_for()
+    assert row.get_by_role("button", name="Desconectar").count() == 0
+    assert "NaN" not in row.inner_text()

@@ -18,6 +18,13 @@ const BUSY = 1000;
 /** Milliseconds after the last key before the filter counts. */
 const TYPING = 250;
 
+/** Whether it is a client of another server of the cluster: only its address is known. */
+const elsewhere = (client) => client.number === null;
+
+/** What tells two clients apart. */
+const keyOf = (client) =>
+  elsewhere(client) ? `${client.server} ${client.client}` : client.number;
+
 export class Clients {
   /**
    * @param {object} tell `filtered(text)` when the filter changes, `failed(error)`
@@ -120,7 +127,7 @@ export class Clients {
   draw() {
     const body = byId("clients-rows");
     const { clients, total } = this.answer;
-    const there = new Set(clients.map((client) => client.number));
+    const there = new Set(clients.map(keyOf));
     for (const [key, row] of this.rows) {
       if (there.has(key)) continue;
       if (row.element.contains(document.activeElement)) this.keepFocus(row.element);
@@ -128,10 +135,10 @@ export class Clients {
       this.rows.delete(key);
     }
     clients.forEach((client, place) => {
-      let row = this.rows.get(client.number);
+      let row = this.rows.get(keyOf(client));
       if (!row) {
         row = this.make(client);
-        this.rows.set(client.number, row);
+        this.rows.set(keyOf(client), row);
       }
       this.fill(row, client);
       if (body.children[place] !== row.element)
@@ -184,21 +191,21 @@ export class Clients {
       since,
       messages,
       size,
-      el("td", { class: "act" }, go),
+      el("td", { class: "act" }, ...(elsewhere(client) ? [] : [go])),
     );
     return { element, marks, since, messages, size, told: "" };
   }
 
   fill(row, client) {
     const age = Date.now() / 1000 + this.skew - Date.parse(client.since) / 1000;
-    setText(row.since, duration(age));
+    setText(row.since, elsewhere(client) ? "–" : duration(age));
     setText(
       row.messages,
       client.messages_in === undefined || client.messages_in === null
         ? "–"
         : number(client.messages_in),
     );
-    setText(row.size, bytes(client.bytes_in + client.bytes_out));
+    setText(row.size, elsewhere(client) ? "–" : bytes(client.bytes_in + client.bytes_out));
     const marks = this.marks(client);
     const told = marks.map(([role, text]) => role + text).join();
     if (told === row.told) return;
@@ -210,8 +217,8 @@ export class Clients {
 
   marks(client) {
     const marks = [];
-    if (client.number === this.own) marks.push(["you", t("clients.you")]);
-    if (this.several) marks.push(["via", t("clients.via", { listener: shownText(client.listener, 60) })]);
+    if (this.own !== null && client.number === this.own) marks.push(["you", t("clients.you")]);
+    if (this.several && client.listener) marks.push(["via", t("clients.via", { listener: shownText(client.listener, 60) })]);
     if (client.server) {
       marks.push(["via", t("clients.server", { server: shownText(client.server, 60) })]);
     }

@@ -4,7 +4,7 @@
 export function matches(fields, filter) {
   const wanted = filter.toLowerCase();
   if (String(fields.connection ?? fields.number) === wanted) return true;
-  return [fields.client, fields.peer, fields.listener].some((text) =>
+  return [fields.client, fields.peer, fields.listener, fields.server].some((text) =>
     String(text ?? "")
       .toLowerCase()
       .includes(wanted),

@@ -20,6 +20,7 @@ CODES = {
     "CannotRead": 3,
     "CannotLog": 3,
     "AdminError": 3,
+    "ClusterError": 3,
     "CannotConnect": 3,
     "ServerFull": 3,
     "TooSlow": 4,

@@ -34,7 +34,8 @@ def test_a_page_says_what_help_says(place: str) -> None:
     for line in re.split(r"\n(?=  \S)|\n\n", "\n\n".join(paragraphs)):
         for piece in re.split(r"\s{2,}(?=\S)", line.strip()):
             if piece not in ("Options:", "Opciones:", "Commands:", "Órdenes:"):
-                assert "".join(piece.split()) in page or piece.endswith(":"), piece
+                said = "".join(piece.removesuffix("...").split())  # help cuts long sentences
+                assert said in page or piece.endswith(":"), piece
 
 
 def test_there_is_a_page_for_each_command_in_each_language() -> None:

@@ -78,16 +78,18 @@ class Web:
         self.send(method, path, body, **headers)
         return self.answer()
 
-    def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """What an event stream tells, until it ends."""
-        text = b""
-        while not isinstance(event := self.next_event(), h11.EndOfMessage):
-            text += bytes(event.data)
+    def events(self, text: bytes = b"") -> Iterator[tuple[str, dict[str, Any]]]:
+        """What an event stream tells, until it ends; it begins with what is received already."""
+        while True:
             *whole, text = text.split(b"\n\n")
             for block in whole:
                 fields = dict(line.split(": ", 1) for line in block.decode().split("\n"))
                 if "event" in fields:
                     yield fields["event"], json.loads(fields["data"])
+            event = self.next_event()
+            if isinstance(event, h11.EndOfMessage):
+                return
+            text += bytes(event.data)
 
 
 def ask(where: int | str, method: str, path: str, body: bytes = b"", /, **headers: str) -> Answer:
@@ -100,12 +102,15 @@ def ask(where: int | str, method: str, path: str, body: bytes = b"", /, **header
 def events(
     where: int | str, *, query: str = "", **headers: Any
 ) -> Iterator[Iterator[tuple[str, dict[str, Any]]]]:
-    """An event stream."""
+    """An event stream. It is open: what happens from now on is told."""
     with Web(where) as web:
         web.send("GET", f"/events{query}", **headers)
         head = web.head()
         assert head.status == 200, head
-        yield web.events()
+        text = b""
+        while b"\n\n" not in text:  # what a stream says first, once it listens
+            text += bytes(web.next_event().data)
+        yield web.events(text)
 
 
 class Conversation:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -63,6 +64,12 @@ def fleet(*options: str, processes: int = 2, **more: Any) -> Iterator[Fleet]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         server.close()
+
+
+def install(program: Path) -> None:
+    """Make a program that is this Python. A link to it would lose its virtual environment."""
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    program.chmod(0o755)
 
 
 def assert_no_orphans(server: Fleet) -> None:

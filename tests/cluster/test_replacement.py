@@ -14,7 +14,7 @@ from pathlib import Path
 
 import trio
 
-from tests.cluster.fleet import Fleet, crowd, fleet, waiting
+from tests.cluster.fleet import Fleet, crowd, fleet, install, waiting
 from tests.support.certificates import Certificates
 from tests.support.processes import AT_ONCE, ROOT
 
@@ -88,6 +88,7 @@ def test_newcomers_are_served_by_the_new_processes() -> None:
     with fleet(*INSPECT) as server:
         old = set(server.pids().values())
         replace(server)
+        server.wait_for_count("worker_ended", 2)  # the old ones have heard of it
         for _ in range(20):
             assert server.report()["server"]["pid"] not in old
 
@@ -156,7 +157,7 @@ def test_a_certificate_is_read_anew(tmp_path: Path, certificates: Certificates) 
 
 def test_a_new_program_that_does_not_start_changes_nothing(tmp_path: Path) -> None:
     program = tmp_path / "program"
-    program.symlink_to(sys.executable)
+    install(program)
     code = (
         "import sys\n"
         "from tcpecho_trio.cli import supervisor_process as module\n"
@@ -176,7 +177,7 @@ def test_a_new_program_that_does_not_start_changes_nothing(tmp_path: Path) -> No
         assert server.pids() == before
         server.check()
         program.unlink()
-        program.symlink_to(sys.executable)
+        install(program)
         replace(server)
         server.wait_for_count("worker_ended", 2)
         assert set(server.pids().values()).isdisjoint(before.values())

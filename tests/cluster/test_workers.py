@@ -17,6 +17,7 @@ from tests.cluster.fleet import (
     children_of,
     crowd,
     fleet,
+    install,
     is_alive,
     waiting,
 )
@@ -56,7 +57,8 @@ async def test_a_worker_that_is_killed_costs_its_own_clients_only() -> None:
                 broken += len(there)
                 for talker in talkers:
                     await talker.wait_for(2)
-                    assert talker.ended == ("" if talker.worker > 0 else "broken")
+                    # A reset, or an end where a reply was due: it depends on what was unread.
+                    assert talker.ended in (("",) if talker.worker > 0 else ("broken", "closed"))
             assert broken > 0
             assert len({talker.number for talker in talkers}) == len(talkers)
 
@@ -211,7 +213,7 @@ def test_if_no_worker_can_be_started_one_line_says_why(command: str, reason: str
 
 def test_who_cannot_be_replaced_is_tried_again_and_again(tmp_path: Path) -> None:
     program = tmp_path / "program"
-    program.symlink_to(sys.executable)
+    install(program)
     code = BROKEN.format(command=f"[{str(program)!r}, *before(arguments)[1:]]")
     with fleet(*INSPECT, program=[sys.executable, "-bb", "-c", code]) as server:
         program.unlink()
@@ -222,7 +224,7 @@ def test_who_cannot_be_replaced_is_tried_again_and_again(tmp_path: Path) -> None
         with server.connect() as client:  # the other one serves
             client.sendall(b"hola\n")
             assert client.recv(5) == b"HOLA\n"
-        program.symlink_to(sys.executable)
+        install(program)
         server.wait_for_count("worker_ready", 3)
 
 

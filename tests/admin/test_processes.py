@@ -353,7 +353,7 @@ def test_a_full_server_is_not_ready_and_refuses_browsers_too(tmp_path: Path) -> 
         with Conversation(server.where) as browser:
             browser.hear("ERROR: el servidor está lleno, inténtalo más tarde\n")
             assert browser.end() == (1013, "full")
-        assert server.status()["totals"]["refused"] == {"full": 1}
+        server.until(lambda status: status["totals"]["refused"] == {"full": 1})
 
 
 def test_the_drain_is_seen_to_its_end_and_held_up_by_nobody(tmp_path: Path) -> None:

@@ -26,6 +26,9 @@ REFUSED = (
 )
 """Why a connection ends before its client may talk; the other reasons are those of `closed`."""
 
+LOOKS = 5
+"""How often two clocks are looked at; one of these looks is not interrupted."""
+
 
 @dataclass(eq=False)
 class ServerState:
@@ -48,8 +51,7 @@ class ServerState:
     """How late the event loop was, at most, in the last second."""
 
     def __post_init__(self) -> None:
-        self.started = datetime.now(UTC)
-        self._began = trio.current_time()
+        self.started, self._began = _one_moment()
 
     def __call__(self, event: Event) -> None:
         """Take note of where clients can connect."""
@@ -124,6 +126,20 @@ class ServerState:
             "proxy": proxy_fields(info.header),
             "faults": list(info.faults),
         }
+
+
+def _one_moment() -> tuple[datetime, float]:
+    """The same moment on the wall's clock and on that of the run.
+
+    Several processes compare what they derive from it, so it is looked at until nothing else has
+    run in between.
+    """
+    looks = []
+    for _ in range(LOOKS):
+        before, wall, after = trio.current_time(), datetime.now(UTC), trio.current_time()
+        looks.append((after - before, wall, (before + after) / 2))
+    _, wall, ours = min(looks)
+    return wall, ours
 
 
 def described(dialect: Dialect) -> dict[str, Any]:

@@ -286,8 +286,8 @@ def test_a_worker_has_no_descriptor_that_it_does_not_need() -> None:
 
 async def test_nothing_of_the_crowd_is_left_in_the_slots_of_a_dead_worker() -> None:
     """Its places are free again: a limit that it had filled is not full any more."""
-    with fleet(*INSPECT, "--max-connections", "4") as server:
-        async with crowd(server, 4) as talkers:
+    with fleet(*INSPECT, "--max-connections", "5") as server:
+        async with crowd(server, 5) as talkers:
             for talker in talkers:
                 await talker.wait_for(1)
             for pid in server.pids().values():

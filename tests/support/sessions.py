@@ -140,8 +140,8 @@ class Session:
 
     def _ours(self, line: str) -> str:
         """It with this very Python, and files in a folder of its own."""
-        line = re.sub(r"(?<![\w/-])python (?=-m tcpecho_trio)", f"{sys.executable} -bb ", line)
-        return line.replace("/tmp/", f"{self.folder}{os.sep}")
+        line = line.replace("/tmp/", f"{self.folder}{os.sep}")  # first: Python may be there, too
+        return re.sub(r"(?<![\w/-])python (?=-m tcpecho_trio)", f"{sys.executable} -bb ", line)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

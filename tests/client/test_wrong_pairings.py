@@ -183,6 +183,7 @@ def test_whoever_leaves_by_a_key_does_not_end_a_server_of_another_dialect(
     with serving("--host", "127.0.0.1", "--dialect", "admin") as server:
         with client_screen(server.port) as screen:
             screen.see_somewhere("(El servidor habla otro dialecto: --dialect admin)")
+            screen.see_text("Ingresa un mensaje:")  # before that, keys may go to nobody
             screen.press(CTRL_D)
             screen.see_somewhere("Respuesta del servidor: Desconectado del servidor.")
             assert screen.end() == 0

@@ -146,7 +146,10 @@ async def test_the_exercises_own_server_is_left_as_it_wants_to_be(options: dict[
         assert report.replies > 0
         assert not report.errors["wrong"]
     left, bare = server.endings.count("left"), server.endings.count("end of input")
-    assert left == (report.replies if "churn" in options else 1)
+    if "churn" in options:  # the last one may have come as the load ended, and asked nothing
+        assert left - report.replies in (0, 1)
+    else:
+        assert left == 1
     assert bare <= 2 if "connections" in options else not bare
     assert "reset" not in server.endings or "connections" in options
     assert not [chunk for chunk in server.chunks if b"DESCONEXION" in chunk and len(chunk) > 11]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pexpect
 import pyte
 
-from tests.support.processes import PATIENCE, PROGRAM, ROOT
+from tests.support.processes import PATIENCE, PROGRAM, ROOT, end_at_once
 
 UP, LEFT, TAB, ENTER = "\x1b[A", "\x1b[D", "\t", "\r"
 CTRL_C, CTRL_D, CTRL_U, CTRL_Z = "\x03", "\x04", "\x15", "\x1a"
@@ -118,4 +118,4 @@ def screen(command: Sequence[str], *, columns: int = 80) -> Iterator[Screen]:
         yield shown
     finally:
         if not shown.child.closed:
-            shown.child.close(force=True)
+            end_at_once(shown.child)

@@ -190,7 +190,7 @@ async def _open(addresses: list[str], port: int) -> list[trio.SocketListener]:
                 absent = error
         if not listeners and absent is not None:
             raise absent
-    except BaseException:
+    except BaseException:  # a cancellation, too: nobody else knows of these sockets
         for listener in listeners:
             listener.socket.close()
         raise

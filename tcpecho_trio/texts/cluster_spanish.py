@@ -6,7 +6,7 @@ from tcpecho_trio.texts.cluster_lines import ClusterTexts
 
 SPANISH_CLUSTER = ClusterTexts(
     about=(
-        "Atender varios servidores que se conocen por medio de Redis (serve"
+        "Atiende varios servidores que se conocen por medio de Redis (serve"
         " --cluster).\n\nCódigo de salida: 0 hecho, 1 no existe ese servidor, 2 mal uso, 3"
         " no hay Redis, 4 se acabó el tiempo."
     ),

@@ -1,6 +1,6 @@
 """Counters: what passed on each connection, and on all of them.
 
-The pump and :class:`~tcpecho_trio.server.connection.Connection` add to a connection's counters
+The pump and :class:`~tcpecho_trio.server.conversation.Conversation` add to a connection's counters
 inline. Nothing else is done in the hot path. Totals are made when somebody asks for them: those of
 the closed connections, plus a sum over the open ones.
 

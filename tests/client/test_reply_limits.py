@@ -16,7 +16,7 @@ from trio.testing import MockClock, memory_stream_pair
 
 from tcpecho_trio.cli.client_command import MESSAGE_TIMEOUT
 from tcpecho_trio.client import Client, open_client
-from tcpecho_trio.client.client import RECEIVE_SIZE
+from tcpecho_trio.client.connection import RECEIVE_SIZE
 from tcpecho_trio.client.raw import RawClient
 from tcpecho_trio.client.replies import GAP, REPLY_LIMIT
 from tcpecho_trio.client.stream import relay

@@ -62,7 +62,12 @@ MODULES = {
         ),
     ),
     "connection": Module(
-        ("server/connection.py", "server/write_timeout.py", "server/turns.py"),
+        (
+            "server/connection.py",
+            "server/conversation.py",
+            "server/write_timeout.py",
+            "server/turns.py",
+        ),
         (
             "server/test_turns.py",
             "server/test_connection_stories.py",

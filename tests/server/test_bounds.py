@@ -10,8 +10,8 @@ from trio.testing import MockClock
 from tcpecho_trio.dialects import ADMIN, SALUTATION, Dialect
 from tcpecho_trio.server import Events, Registry, Settings, events
 from tcpecho_trio.server.close_reason import CloseReason
-from tcpecho_trio.server.connection import DRAIN_BYTES, QUIET_PERIOD, REPLY_SIZE
 from tcpecho_trio.server.connection_info import ConnectionInfo
+from tcpecho_trio.server.conversation import DRAIN_BYTES, QUIET_PERIOD, REPLY_SIZE
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.settings import DRAIN_GRACE
 from tcpecho_trio.server.stats import ConnectionStats

@@ -10,7 +10,7 @@ from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 from tcpecho_trio.dialects import ADMIN, SALUTATION
 from tcpecho_trio.server import Registry, RemoteShutdown, Settings
 from tcpecho_trio.server.closing import LINGER_TIME
-from tcpecho_trio.server.connection import QUIET_PERIOD, REPLY_SIZE
+from tcpecho_trio.server.conversation import QUIET_PERIOD, REPLY_SIZE
 from tcpecho_trio.server.journal import MAX_LINES
 from tests.support.running import Told
 from tests.support.wire import over, served

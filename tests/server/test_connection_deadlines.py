@@ -11,7 +11,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from tcpecho_trio.dialects import ADMIN
-from tcpecho_trio.server.connection import QUIET_PERIOD
+from tcpecho_trio.server.conversation import QUIET_PERIOD
 from tcpecho_trio.server.write_timeout import PIECE, WriteTimeout, send_all
 from tests.support.wire import served
 

@@ -7,11 +7,8 @@ import trio.testing
 from trio.testing import MockClock
 
 from tcpecho_trio.server import Lifecycle
-from tcpecho_trio.server.connection import (
-    DRAIN_BYTES,
-    QUIET_PERIOD,
-    Connection,
-)
+from tcpecho_trio.server.connection import Connection
+from tcpecho_trio.server.conversation import DRAIN_BYTES, QUIET_PERIOD
 from tests.support.wire import over, served
 
 

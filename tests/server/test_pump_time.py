@@ -15,8 +15,8 @@ from tcpecho_trio.dialects import SALUTATION, STANDARD
 from tcpecho_trio.protocol import Protocol
 from tcpecho_trio.server import Events, Settings
 from tcpecho_trio.server import pump as pump_module
-from tcpecho_trio.server.connection import QUIET_PERIOD
 from tcpecho_trio.server.connection_info import ConnectionInfo
+from tcpecho_trio.server.conversation import QUIET_PERIOD
 from tcpecho_trio.server.pump import BATCH, SLICE, Pump, pump_exists
 from tcpecho_trio.server.stats import ConnectionStats
 from tcpecho_trio.server.traffic import COMMAND_PIECE, READ_SIZE

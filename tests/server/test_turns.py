@@ -10,12 +10,12 @@ import trio.testing
 from trio.testing import MockClock, memory_stream_pair
 
 from tcpecho_trio.dialects import ADMIN
-from tcpecho_trio.server import Events, Lifecycle, Registry, Settings
-from tcpecho_trio.server import connection as connection_module
+from tcpecho_trio.server import Events, Lifecycle, Registry, Settings, conversation
 from tcpecho_trio.server import turns as turns_module
-from tcpecho_trio.server.connection import REPLY_SIZE, Connection
+from tcpecho_trio.server.connection import Connection
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.context import ServerContext
+from tcpecho_trio.server.conversation import REPLY_SIZE
 from tcpecho_trio.server.portable import OwnTask
 from tcpecho_trio.server.turns import Turns
 
@@ -128,7 +128,7 @@ async def obeyed(
             now += took
             return ["x" * list_size]
 
-    monkeypatch.setattr(connection_module, "perf_counter", lambda: now)
+    monkeypatch.setattr(conversation, "perf_counter", lambda: now)
     turns, registry = Noted(), Slow()
     ours, theirs = memory_stream_pair()
 
@@ -163,7 +163,7 @@ async def test_after_each_slice_of_a_millisecond_the_next_turn_is_waited_for(
 async def test_a_slice_ends_when_it_is_over_and_not_at_its_last_moment(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    monkeypatch.setattr(connection_module, "SLICE", 0.25)
+    monkeypatch.setattr(conversation, "SLICE", 0.25)
     assert await obeyed(monkeypatch, words=4, took=0.125) == ["wait", 0.375, "wait", 0.125, "send"]
 
 

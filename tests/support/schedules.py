@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tcpecho_trio.dialects import ADMIN, SALUTATION, STANDARD, Action, Dialect
 from tcpecho_trio.protocol import Foreign, Request
-from tcpecho_trio.server.connection import QUIET_PERIOD
+from tcpecho_trio.server.conversation import QUIET_PERIOD
 from tcpecho_trio.tls.stream import TlsStream
 from tests.support.certificates import HOST
 from tests.support.naive_model import NaiveModel

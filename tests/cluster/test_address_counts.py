@@ -132,11 +132,12 @@ sketch = Sketch(400, "a key")
 slots = Slots(fd, 3, sketch.cells)
 slots.set_places(index, 1)
 counts = AddressCounts(slots, index, sketch)
-worst = 0
+got = worst = 0
 print("ready", flush=True)
 sys.stdin.readline()
-for _ in range(3000):
+while got < 1000:  # however long the others are interrupted while they have it
     if counts.claim("203.0.113.7", 1):
+        got += 1
         # The slot counts those who are really there.
         slots.set_places(index, 2)
         worst = max(worst, slots.all_places() - 3)
@@ -168,7 +169,7 @@ def test_processes_that_claim_at_once_never_have_one_too_many() -> None:
         process.stdin.write(b"go\n")
         process.stdin.flush()
     worst = [int(process.communicate()[0]) for process in claiming]
-    assert worst == [1] * WORKERS  # nor did anybody go without all the time
+    assert worst == [1] * WORKERS
     assert not any(slots.cells)
     slots.close()
 

@@ -181,7 +181,7 @@ async def sipped(size: int, period: float = PERIOD) -> tuple[bool, float]:
         nonlocal longest
         last = trio.current_time()
         while await receiver.receive_some(size):  # at a pace of its own
-            await trio.sleep(0.02)
+            await trio.sleep(0.02)  # fifty times a second
             now = trio.current_time()
             longest, last = max(longest, now - last), now
 

@@ -283,10 +283,13 @@ class Pump:
                     if client.watched:
                         events.replied(client.info, reply, answered)
                 elif stats.messages_in is not None:
-                    # Behind the reply, whose memory it takes: for all three at a time the heap
-                    # would grow and shrink with each long chunk.
-                    del reply
-                    messages = data.count(b"\n") if size < SHORT else count_lines(data)
+                    if size < SHORT:
+                        messages = data.count(b"\n")
+                    else:
+                        # Behind the reply, whose memory it takes: for all three at a time the heap
+                        # would grow and shrink with each long chunk.
+                        del reply
+                        messages = count_lines(data)
                     stats.messages_in += messages
                     begun += messages
                     if stats.read_sizes is not None:

@@ -197,8 +197,8 @@ class TlsStream(stream.TlsStream):
           HandshakeFailed: no agreement, or not in time.
           WriteTimeout: the client does not read what we say.
         """
-        with trio.move_on_after(HANDSHAKE_TIME) as waiting:
-            began = waiting.deadline - HANDSHAKE_TIME
+        began = trio.current_time()
+        with trio.CancelScope(deadline=began + HANDSHAKE_TIME) as waiting:
             try:
                 await self.receive_opening()
                 await handshakes.enter(waiting)

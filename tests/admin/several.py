@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,26 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.processes import PATIENCE, OldClient, ServerProcess
+from tests.support.processes import PATIENCE, PROGRAM, OldClient, ServerProcess
 from tests.support.web import ask
 
 WORKERS = 3
 
+PATIENT = f"""\
+import sys
+from tcpecho_trio.admin import workers
+workers.ANSWER_TIME = {PATIENCE}
+from tcpecho_trio.cli import main
+sys.exit(main())
+"""
+"""The program, whose supervisor waits for every worker's answer. In a second a worker may not have
+had its turn on a busy machine, and then the endpoint says what it knew of it before."""
+
 
 class Several(ServerProcess):
     """A server of several processes, and its endpoint."""
+
+    program: Sequence[str] = (*PROGRAM[:2], "-c", PATIENT)
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.where = str(folder / "admin.sock")
@@ -40,6 +52,15 @@ class Several(ServerProcess):
             "clients"
         ]
         return clients
+
+    def client_of(self, client: OldClient) -> dict[str, Any]:
+        """What is listed of a client, as soon as it is listed."""
+        address = "{}:{}".format(*client.socket.getsockname()[:2])
+        end = time.monotonic() + PATIENCE
+        while not (found := self.clients(f"?contains={address}")):
+            assert time.monotonic() < end, f"{address} is not listed"
+        (own,) = found
+        return own
 
     def figures(self) -> dict[tuple[str, str], float]:
         text = ask(self.where, "GET", "/metrics").body.decode()
@@ -64,9 +85,15 @@ class Several(ServerProcess):
         return status
 
 
+class Hurried(Several):
+    """The same, with the second that a worker's answer really gets."""
+
+    program = PROGRAM
+
+
 @contextmanager
-def several(folder: Path, *options: str) -> Iterator[Several]:
-    server = Several(folder, *options)
+def several(folder: Path, *options: str, kind: type[Several] = Several) -> Iterator[Several]:
+    server = kind(folder, *options)
     try:
         yield server
         if server.process.poll() is None:
@@ -88,9 +115,7 @@ def on_each(server: Several, stack: ExitStack) -> dict[str, OldClient]:
     while len(found) < WORKERS:
         client = stack.enter_context(OldClient(server.port))
         assert client.ask("hola\n") == "HOLA\n"
-        address = "{}:{}".format(*client.socket.getsockname()[:2])
-        (own,) = server.clients(f"?contains={address}")
-        found.setdefault(own["worker"], client)
+        found.setdefault(server.client_of(client)["worker"], client)
     return found
 
 

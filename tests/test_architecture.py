@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,37 @@ def test_the_sans_io_part_knows_no_io(name: str) -> None:
     assert files
     for file in files:
         assert not {module.split(".")[0] for module in imports(file)} & forbidden, file
+
+
+# What a test may wait for.
+
+CLOCKS = {"autojump_clock", "mock_clock"}
+TESTS = Path(__file__).parent
+
+
+def sleeps(tree: ast.AST, mocked: bool = False) -> Iterator[int]:
+    """The lines that sleep in real time, not under a fixture that mocks the clock."""
+    for node in ast.iter_child_nodes(tree):
+        there = mocked
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            there = mocked or bool(CLOCKS & {argument.arg for argument in node.args.args})
+        if isinstance(node, ast.Call) and not there and called(node) == "sleep":
+            yield node.lineno
+        yield from sleeps(node, there)
+
+
+def called(call: ast.Call) -> str:
+    """The last part of the name of what is called."""
+    name = call.func
+    return getattr(name, "attr", "") or getattr(name, "id", "")
+
+
+def test_a_sleep_in_a_test_is_on_a_mock_clock_or_its_line_says_what_it_is_for() -> None:
+    """A pace, a poll's pause, or to see that nothing happens: what happens is waited for."""
+    silent = []
+    for file in TESTS.rglob("*.py"):
+        text = file.read_text()
+        lines = text.splitlines()
+        found = [(number, lines[number - 1]) for number in sleeps(ast.parse(text))]
+        silent += [f"{file}:{number}" for number, line in found if "  # " not in line]
+    assert silent == []

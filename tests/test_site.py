@@ -61,6 +61,12 @@ def test_the_reference_has_every_public_name() -> None:
             assert f"::: tcpecho_trio.{module}.{name}\n" in made
 
 
+def test_the_reference_of_a_class_has_what_a_base_that_is_not_public_gives_it() -> None:
+    made = hooks.reference_page()
+    assert "::: tcpecho_trio.client.Client\n    options:\n      inherited_members: true\n" in made
+    assert made.count("inherited_members") == 1
+
+
 @pytest.mark.parametrize(
     ("page", "link", "on_the_site"),
     [

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import tcpecho_trio
 from tcpecho_trio import PUBLIC
 from tcpecho_trio.cli.commands import build_cli
 from tcpecho_trio.texts import LANGUAGES
@@ -211,5 +212,15 @@ def reference_page() -> str:
     for module, names in PUBLIC.items():
         lines += [f"## tcpecho_trio.{module}", ""]
         for name in names:
-            lines += [f"::: tcpecho_trio.{module}.{name}", ""]
+            lines += [f"::: tcpecho_trio.{module}.{name}"]
+            if has_hidden_base(getattr(tcpecho_trio, name)):
+                lines += ["    options:", "      inherited_members: true"]
+            lines += [""]
     return "\n".join(lines)
+
+
+def has_hidden_base(thing: object) -> bool:
+    """Whether a class has members of one that is not public, and so has no place of its own."""
+    public = {name for names in PUBLIC.values() for name in names}
+    bases = thing.__mro__[1:] if isinstance(thing, type) else ()
+    return any(b.__module__.startswith("tcpecho_trio.") and b.__name__ not in public for b in bases)

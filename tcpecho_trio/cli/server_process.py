@@ -18,6 +18,7 @@ from tcpecho_trio.admin.state import ServerState
 from tcpecho_trio.cli.access_log_file import AccessLogFile
 from tcpecho_trio.cli.administration import AdminOptions, make_admin, make_local
 from tcpecho_trio.cli.clustering import Clustering, ClusterOptions
+from tcpecho_trio.cli.orders import STOPPING, obey_console, obey_signals
 from tcpecho_trio.cli.restarting import Restart, take_signals
 from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
 from tcpecho_trio.cli.surroundings import accept_failures, log_writer, signals, unraisable
@@ -26,7 +27,7 @@ from tcpecho_trio.errors import CannotListen, CannotRead, TcpEchoError
 from tcpecho_trio.nurseries import open_nursery
 from tcpecho_trio.server import DrainReason, Events, Journal, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.access_log import AccessLog
-from tcpecho_trio.server.console import Console, everybody_at
+from tcpecho_trio.server.console import everybody_at
 from tcpecho_trio.server.events import (
     AdminListening,
     CertificateKept,
@@ -35,11 +36,7 @@ from tcpecho_trio.server.events import (
 from tcpecho_trio.server.faults import FaultSampler
 from tcpecho_trio.server.renderers import Put, Renderer, console_renderer, json_renderer
 from tcpecho_trio.server.tls import Tls, TlsFiles
-from tcpecho_trio.stdio.input import Input
 from tcpecho_trio.texts import Texts
-
-STOPPING = {signal.SIGINT: DrainReason.SIGINT, signal.SIGTERM: DrainReason.SIGTERM}
-"""Signals that end the server, and what is said of them."""
 
 IDENTITY = ("NODE_NAME", "POD_NAME", "POD_NAMESPACE", "POD_IP", "SERVICE_NAME")
 """Environment variables by which Kubernetes tells a container where it runs, as its manifest
@@ -149,10 +146,6 @@ async def run_server(
         local = make_local(state, clustering.membership if clustering is not None else None)
         admin = make_admin(admin_options, local, tls, settings.unix_mode)
 
-    async def obey_signals(arriving: AsyncIterator[int]) -> None:
-        async for number in arriving:
-            lifecycle.signal(STOPPING[signal.Signals(number)])
-
     async def obey_reloads(arriving: AsyncIterator[int], tls: Tls) -> None:
         async for _ in arriving:
             try:
@@ -168,20 +161,6 @@ async def run_server(
             notifier.reloading()
         else:
             notifier.stopping()
-
-    async def obey_console() -> None:
-        # With a JSON journal, answers to a person would be in the way of its reader.
-        say = errors.put if as_json else output.put
-        with Input(0) as typed:
-            words = Console(
-                typed,
-                say,
-                texts=texts,
-                lifecycle=lifecycle,
-                everybody=partial(everybody_at, registry),
-                at_terminal=lambda: os.isatty(0),
-            )
-            await words.run(greet=os.isatty(0))
 
     if hasattr(signal, "SIGUSR1") and log_file is None:
         # Tools that rotate logs send it. The journal goes to standard output, which its reader
@@ -206,7 +185,7 @@ async def run_server(
             surroundings.start_soon(output.run)
             surroundings.start_soon(errors.run)
             surroundings.start_soon(journal.run)
-            surroundings.start_soon(obey_signals, arriving)
+            surroundings.start_soon(obey_signals, arriving, lifecycle)
             try:
                 if admin is not None:
                     admin_name = await surroundings.start(admin.run)
@@ -234,7 +213,11 @@ async def run_server(
                 surroundings.start_soon(notifier.run)
                 surroundings.start_soon(tell_manager)
                 if console:
-                    surroundings.start_soon(obey_console)
+                    # With a JSON journal, answers to a person would be in the way of its reader.
+                    answer = errors.put if as_json else output.put
+                    surroundings.start_soon(
+                        obey_console, answer, texts, lifecycle, partial(everybody_at, registry)
+                    )
                 await lifecycle.wait_stopped()
             finally:
                 with trio.CancelScope(shield=True):  # each flush has its own deadline

@@ -19,22 +19,19 @@ import trio
 from tcpecho_trio.cli.access_log_file import AccessLogFile
 from tcpecho_trio.cli.administration import make_admin, supervised_server
 from tcpecho_trio.cli.clustering import Clustering
+from tcpecho_trio.cli.orders import STOPPING, obey_console, obey_signals
 from tcpecho_trio.cli.processes import ProcessOptions
 from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
 from tcpecho_trio.cli.surroundings import log_writer, signals
 from tcpecho_trio.cluster.supervisor import Supervisor
 from tcpecho_trio.errors import CannotListen, CannotRead, CannotStart, TcpEchoError
 from tcpecho_trio.nurseries import open_nursery
-from tcpecho_trio.server import DrainReason, Events, Journal, Lifecycle, Settings
-from tcpecho_trio.server.console import Console, Listed
+from tcpecho_trio.server import Events, Journal, Lifecycle, Settings
+from tcpecho_trio.server.console import Listed
 from tcpecho_trio.server.events import AdminListening
 from tcpecho_trio.server.renderers import Put, Renderer, console_renderer, json_renderer
 from tcpecho_trio.server.tls import Tls, TlsFiles
-from tcpecho_trio.stdio.input import Input
 from tcpecho_trio.texts import Texts
-
-STOPPING = {signal.SIGINT: DrainReason.SIGINT, signal.SIGTERM: DrainReason.SIGTERM}
-"""Signals that end the server, and what is said of them."""
 
 PACKAGE = "tcpecho_trio"
 
@@ -134,10 +131,6 @@ async def run_supervisor(
         tls = Tls(tls_files) if tls_files is not None else None
         admin = make_admin(options.admin, server.backend, tls, settings.unix_mode)
 
-    async def obey_signals(arriving: AsyncIterator[int]) -> None:
-        async for number in arriving:
-            lifecycle.signal(STOPPING[signal.Signals(number)])
-
     async def obey_reloads(arriving: AsyncIterator[int]) -> None:
         async for _ in arriving:
             await replaced()
@@ -154,20 +147,6 @@ async def run_supervisor(
             for one in connections
         ]
 
-    async def obey_console() -> None:
-        # With a JSON journal, answers to a person would be in the way of its reader.
-        say = errors.put if options.as_json else output.put
-        with Input(0) as typed:
-            words = Console(
-                typed,
-                say,
-                texts=texts,
-                lifecycle=lifecycle,
-                everybody=everybody,
-                at_terminal=lambda: os.isatty(0),
-            )
-            await words.run(greet=os.isatty(0))
-
     if log_file is None:  # as in a server that is one process
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     with contextlib.ExitStack() as stack:
@@ -182,7 +161,7 @@ async def run_supervisor(
             surroundings.start_soon(output.run)
             surroundings.start_soon(errors.run)
             surroundings.start_soon(journal.run)
-            surroundings.start_soon(obey_signals, arriving)
+            surroundings.start_soon(obey_signals, arriving, lifecycle)
             try:
                 if admin is not None:
                     admin_name = await surroundings.start(admin.run)
@@ -201,7 +180,9 @@ async def run_supervisor(
                     surroundings.start_soon(clustering.run)
                     surroundings.start_soon(obey_restarts)
                 if options.console:
-                    surroundings.start_soon(obey_console)
+                    # With a JSON journal, answers to a person would be in the way of its reader.
+                    answer = errors.put if options.as_json else output.put
+                    surroundings.start_soon(obey_console, answer, texts, lifecycle, everybody)
                 await lifecycle.wait_stopped()
             finally:
                 with trio.CancelScope(shield=True):  # each flush has its own deadline

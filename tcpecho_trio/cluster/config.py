@@ -5,9 +5,10 @@ Everything else it reads from the command line, which is the supervisor's own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tcpecho_trio.cluster.address_counts import Sketch
 from tcpecho_trio.cluster.channel import Message
 from tcpecho_trio.dialects import DIALECTS
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
@@ -64,6 +65,8 @@ class WorkerConfig:
       listeners: what it inherits.
       faults: the faults that there are now, as they are written; None for those of the command
         line.
+      sketch: how the connections of an address are counted at all workers together. None if each
+        worker counts its own: their number is not limited, or the supervisor is an older program.
     """
 
     worker: int
@@ -72,6 +75,7 @@ class WorkerConfig:
     most: int
     listeners: tuple[InheritedListener, ...] = field(default=())
     faults: tuple[str, ...] | None = None
+    sketch: Sketch | None = None
 
     def message(self) -> Message:
         """As it is sent."""
@@ -86,6 +90,7 @@ class WorkerConfig:
                 for listener in self.listeners
             ],
             "faults": self.faults,
+            "sketch": None if self.sketch is None else asdict(self.sketch),
         }
 
     @classmethod
@@ -97,7 +102,7 @@ class WorkerConfig:
         """
         if message.get("format") != VERSION:
             raise ValueError(f"a configuration of format {message.get('format')}")
-        faults = message.get("faults")
+        faults, sketch = message.get("faults"), message.get("sketch")
         return cls(
             message["worker"],
             message["slots"]["fd"],
@@ -105,4 +110,5 @@ class WorkerConfig:
             message["most"],
             tuple(InheritedListener(**listener) for listener in message["listeners"]),
             None if faults is None else tuple(faults),
+            None if sketch is None else Sketch(**sketch),
         )

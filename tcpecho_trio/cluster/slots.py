@@ -7,6 +7,9 @@ ended, and gives it to the next one; but the numbers of connections go on from w
 A place is taken without a lock, which a worker that is stopped could hold for ever: it claims one
 first, and then adds up the slots. If two workers claim the last place at once, both see that it
 is one too many; both withdraw, and try again. So there are never too many, and rarely one less.
+
+Where connections are counted by address, each slot has cells for that, too
+(:mod:`tcpecho_trio.cluster.address_counts`).
 """
 
 from __future__ import annotations
@@ -31,17 +34,26 @@ class Slots:
     Args:
       fd: the memory that they share; closed with this.
       count: how many there are.
+      cells: further integers that each has, of 32 bits.
+
+    Attributes:
+      cells: those of all slots, one slot's after the other's.
     """
 
-    def __init__(self, fd: int, count: int) -> None:
+    def __init__(self, fd: int, count: int, cells: int = 0) -> None:
         self.fd = fd
         self.count = count
-        self._memory = mmap.mmap(fd, count * FIELDS * 8)
-        self._view = memoryview(self._memory).cast("Q")
+        self._memory = mmap.mmap(fd, _size(count, cells))
+        self._view = memoryview(self._memory)[: _size(count)].cast("Q")
+        self.cells = memoryview(self._memory)[_size(count) :].cast("I")
 
     @classmethod
-    def create(cls, count: int) -> Slots:
+    def create(cls, count: int, cells: int = 0) -> Slots:
         """New memory, in which everything is zero.
+
+        Args:
+          count: of slots.
+          cells: of each.
 
         Raises:
           OSError: there is none, or no descriptor for it.
@@ -52,8 +64,8 @@ class Slots:
             with tempfile.TemporaryFile() as file:
                 fd = os.dup(file.fileno())
         try:
-            os.ftruncate(fd, count * FIELDS * 8)
-            return cls(fd, count)
+            os.ftruncate(fd, _size(count, cells))
+            return cls(fd, count, cells)
         except OSError:
             os.close(fd)
             raise
@@ -66,6 +78,7 @@ class Slots:
     def close(self) -> None:
         """Let go of the memory, and of its descriptor."""
         self._view.release()
+        self.cells.release()
         self._memory.close()
         if self.fd >= 0:
             self.forget_descriptor()
@@ -74,6 +87,10 @@ class Slots:
         """The worker of this slot has ended."""
         start = index * FIELDS
         self._view[start + PLACES] = self._view[start + CLAIM] = self._view[start + ACCEPTING] = 0
+        size = len(self.cells) // self.count * 4
+        if size:
+            start = _size(self.count) + index * size
+            self._memory[start : start + size] = bytes(size)
 
     def places(self, index: int) -> int:
         """How many connections a worker has."""
@@ -140,3 +157,8 @@ class Slots:
 
     def _sum(self, field: int) -> int:
         return sum(self._view[field : self.count * FIELDS : FIELDS])
+
+
+def _size(count: int, cells: int = 0) -> int:
+    """Bytes of so many slots, each with so many cells."""
+    return count * (FIELDS * 8 + cells * 4)

@@ -20,6 +20,7 @@ from typing import Any
 
 import trio
 
+from tcpecho_trio.cluster.address_counts import Sketch
 from tcpecho_trio.cluster.attachment import Observer
 from tcpecho_trio.cluster.channel import Message
 from tcpecho_trio.cluster.config import WorkerConfig
@@ -54,7 +55,7 @@ class Supervisor:
     """One server of several processes.
 
     Args:
-      settings: the server's; `max_connections` is for all workers together.
+      settings: the server's; its limits of connections are for all workers together.
       lifecycle: says when it ends.
       events: is told what happens to the server and to its workers.
       processes: how many workers accept.
@@ -96,10 +97,13 @@ class Supervisor:
         self._journal = journal
         self._access = access
         self._listeners = SharedListeners()
+        limited = settings.max_connections_per_address > 0
+        self._sketch = Sketch.create(settings.max_connections) if limited else None
         self._workforce = Workforce(
             processes,
             command,
             environ,
+            cells=self._sketch.cells if self._sketch is not None else 0,
             config=self._config,
             descriptors=lambda: self._listeners.descriptors,
             answers=lambda number: {"clients": lambda: self.clients(besides=number)},
@@ -201,6 +205,7 @@ class Supervisor:
             self.settings.max_connections,
             tuple(self._listeners.shared),
             self.faults,
+            self._sketch,
         )
 
     def _take(self, worker: WorkerProcess, message: Message) -> None:

@@ -24,6 +24,7 @@ from typing import Any
 import trio
 
 from tcpecho_trio import __version__
+from tcpecho_trio.cluster.address_counts import AddressCounts
 from tcpecho_trio.cluster.attachment import Attach
 from tcpecho_trio.cluster.balance import BalancedListener, Share
 from tcpecho_trio.cluster.channel import Channel, Message
@@ -85,9 +86,11 @@ class Worker:
         self.config = config
         self.events = events
         self.tls = tls
-        self.slots = Slots(config.slots_fd, config.slots)
+        index, sketch = config.worker - 1, config.sketch
+        self.slots = Slots(config.slots_fd, config.slots, sketch.cells if sketch else 0)
         self.slots.forget_descriptor()
-        self.registry = WorkerRegistry(self.slots, config.worker - 1, config.most)
+        counts = AddressCounts(self.slots, index, sketch) if sketch else None
+        self.registry = WorkerRegistry(self.slots, index, config.most, counts)
         self.roster = WorkerRoster(self.registry, channel)
         self.lifecycle = WorkerLifecycle(self._shut_down)
         self.faults = FaultSampler(settings.faults, settings.fault_seed)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import trio
 
+from tcpecho_trio.cluster.address_counts import AddressCounts
 from tcpecho_trio.cluster.channel import Channel, Unanswered
 from tcpecho_trio.cluster.slots import Slots
 from tcpecho_trio.server.close_reason import CloseReason
@@ -28,14 +29,18 @@ class WorkerRegistry(Registry):
       slots: of all workers.
       index: of its slot.
       most: connections that all workers may have together.
+      addresses: counts those of each address at all workers; None if only ours count.
     """
 
-    def __init__(self, slots: Slots, index: int, most: int) -> None:
+    def __init__(
+        self, slots: Slots, index: int, most: int, addresses: AddressCounts | None = None
+    ) -> None:
         super().__init__()
         self._slots = slots
         self._index = index
         self._most = most
         self._numbers = self._own_numbers()
+        self._counts = addresses
 
     def full(self, most: int) -> bool:
         """Whether there is no place for one more: here, or at all workers together."""
@@ -47,8 +52,16 @@ class WorkerRegistry(Registry):
         self._slots.set_places(self._index, len(self._places), number + self._slots.count)
         return number
 
+    def take_address(self, number: int, address: str, most: int) -> bool:
+        """As ever, for all workers together."""
+        if self._counts is not None and not self._counts.claim(address, most):
+            return False
+        return super().take_address(number, address, most)
+
     def close(self, number: int, reason: CloseReason) -> None:
         """As ever; the others know that there is a place."""
+        if self._counts is not None and number in self._address_of:
+            self._counts.release(self._address_of[number])
         super().close(number, reason)
         self._slots.set_places(self._index, len(self._places))
 

@@ -80,6 +80,7 @@ class Workforce:
       seats: how many workers accept.
       command: starts a worker.
       environ: its environment.
+      cells: of each slot, for counting connections by address.
       config: what a new worker is told first, by its number.
       descriptors: what it inherits besides the shared memory.
       answers: what it may ask, by its number.
@@ -105,6 +106,7 @@ class Workforce:
         command: Sequence[str],
         environ: Mapping[str, str],
         *,
+        cells: int,
         config: Callable[[int], WorkerConfig],
         descriptors: Callable[[], tuple[int, ...]],
         answers: Callable[[int], Mapping[str, Callable[..., Any]]],
@@ -112,7 +114,7 @@ class Workforce:
         lifecycle: Lifecycle,
         events: Events,
     ) -> None:
-        self.slots = Slots.create(SLOTS_A_SEAT * seats)
+        self.slots = Slots.create(SLOTS_A_SEAT * seats, cells)
         self.departed: Counters = {}
         self.observer: Observer | None = None
         self.lost = 0

@@ -217,9 +217,9 @@ class Pump:
             try:
                 while ready := poll(0, batch):
                     turn(ready, now)
-                    # Looked at here and not between poll and turn: epoll has put whom it returned
-                    # at the end of its queue, so that not to serve them would let others go twice
-                    # first.
+                    # Looked at here and not between poll and turn: epoll has put the clients that
+                    # it returned at the end of its queue. Not to serve them would let the others go
+                    # first twice.
                     if (late := clock() - end) >= 0:
                         batch = max(1, batch // 2) if late > SLICE else min(BATCH, 2 * batch)
                         break
@@ -283,10 +283,13 @@ class Pump:
                     if client.watched:
                         events.replied(client.info, reply, answered)
                 elif stats.messages_in is not None:
-                    # Behind the reply, whose memory it takes: for all three at a time the heap
-                    # would grow and shrink with each long chunk.
-                    del reply
-                    messages = data.count(b"\n") if size < SHORT else count_lines(data)
+                    if size < SHORT:
+                        messages = data.count(b"\n")
+                    else:
+                        # Behind the reply, whose memory it takes. With all three at a time the heap
+                        # would grow and shrink with each long chunk.
+                        del reply
+                        messages = count_lines(data)
                     stats.messages_in += messages
                     begun += messages
                     if stats.read_sizes is not None:

@@ -13,7 +13,7 @@ whole. A message without a reply (the word of a client that has gone) has none t
 
 Bytes are always counted. Messages are counted where somebody looks: a subscriber to messages or to
 counters, or a dialect that reports. To count the LFs of a chunk (:func:`count_lines`) is nothing
-for a short line, and up to a third of all the work for 64 KiB before Python 3.13.
+for a short line, and up to a third of all the work for 64 KiB.
 """
 
 from __future__ import annotations
@@ -22,20 +22,24 @@ import sys
 from collections import deque
 from dataclasses import dataclass
 
-SHORT = 256 if sys.version_info < (3, 13) else sys.maxsize
+SHORT = 256
 """Bytes from which on the LFs of a chunk are counted in the longer way."""
 
-STRIDE = 61
+STRIDE = 509
 """Every so-manieth byte of a chunk is looked at first; a prime, so that it meets no line length."""
+
+DENSE = 1 / 32 if sys.version_info < (3, 14) else 1 / 64
+"""The share of LFs from which on to look at each byte is the quicker way."""
 
 
 def count_lines(data: bytes) -> int:
     """How many LFs are in a chunk.
 
-    Before Python 3.13 ``bytes.count`` takes a nanosecond for each byte. ``bytes.replace`` finds its
-    bytes with memchr(3), and is two to four times as fast, unless there is little between them.
+    ``bytes.count`` looks at each byte: 64 KiB take 20 µs with Python 3.11, 40 with 3.13, and 14
+    with 3.14. ``bytes.replace`` finds its bytes with memchr(3). It takes 3 µs where the lines are
+    long, 13 where they have 64 bytes, and 50 where they have 16.
     """
-    if len(data) < SHORT or data[::STRIDE].count(b"\n") * 8 > len(data) // STRIDE:
+    if len(data) < SHORT or data[::STRIDE].count(b"\n") > DENSE * len(data) / STRIDE:
         return data.count(b"\n")
     return len(data) - len(data.replace(b"\n", b""))
 

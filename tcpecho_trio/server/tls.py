@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import trio
 
 from tcpecho_trio.server import write_timeout
-from tcpecho_trio.server.sockets import write
+from tcpecho_trio.server.sockets import read, write
+from tcpecho_trio.server.traffic import broken
 from tcpecho_trio.tls import stream
 from tcpecho_trio.tls.client_hello import server_name
 from tcpecho_trio.tls.context import prepare
@@ -166,8 +167,24 @@ class TlsStream(stream.TlsStream):
             except BlockingIOError:
                 return 0
 
-        at_once = attempt if isinstance(below, trio.SocketStream) else None
-        super().__init__(below, tls.context, server_side=True, send=send, attempt=at_once)
+        async def receive(most: int) -> bytes:
+            while True:
+                try:
+                    return read(below.socket.fileno(), most)
+                except BlockingIOError:
+                    await trio.lowlevel.wait_readable(below.socket)
+                except OSError as error:
+                    raise broken(error) from error
+
+        bare = isinstance(below, trio.SocketStream)
+        super().__init__(
+            below,
+            tls.context,
+            server_side=True,
+            send=send,
+            receive=receive if bare else None,
+            attempt=attempt if bare else None,
+        )
         self._name: str | None = None
 
     async def shake_hands(self, handshakes: Handshakes) -> bool:
@@ -180,8 +197,8 @@ class TlsStream(stream.TlsStream):
           HandshakeFailed: no agreement, or not in time.
           WriteTimeout: the client does not read what we say.
         """
-        with trio.move_on_after(HANDSHAKE_TIME) as waiting:
-            began = waiting.deadline - HANDSHAKE_TIME
+        began = trio.current_time()
+        with trio.CancelScope(deadline=began + HANDSHAKE_TIME) as waiting:
             try:
                 await self.receive_opening()
                 await handshakes.enter(waiting)

@@ -110,7 +110,7 @@ ENGLISH_LOAD = LoadTexts(
     ),
     no_reply=(
         "{address} has not given one right reply: {errors}. Is it an echo server? Check"
-        " --expect and --framing."
+        " --expect, --framing and --tls."
     ),
     unknown_host="the server “{host}” cannot be found. Check HOST:PORT.",
     cannot_connect="cannot connect to {address}: {reason}. Check HOST:PORT.",

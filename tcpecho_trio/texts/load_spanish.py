@@ -106,7 +106,7 @@ SPANISH_LOAD = LoadTexts(
     ),
     no_reply=(
         "{address} no ha dado ni una respuesta correcta: {errors}. ¿Es un servidor de"
-        " eco? Revisa --expect y --framing."
+        " eco? Revisa --expect, --framing y --tls."
     ),
     unknown_host="no se encuentra el servidor «{host}». Revisa HOST:PUERTO.",
     cannot_connect="no se puede conectar con {address}: {reason}. Revisa HOST:PUERTO.",

@@ -44,6 +44,9 @@ MAX_UNSENT = 4096
 Send = Callable[[bytes], Awaitable[None]]
 """Sends all bytes to the connection below."""
 
+Receive = Callable[[int], Awaitable[bytes | bytearray]]
+"""Receives at most so many bytes from the connection below; none at its end."""
+
 Attempt = Callable[[bytes], int]
 """Sends what the connection below takes now, and says how much that was; or raises ``OSError``."""
 
@@ -60,8 +63,10 @@ class TlsStream(trio.abc.HalfCloseableStream):
       name: the server's name, which a client asks for and checks.
       send: sends to the connection below, with a write timeout for example; None for its own
         ``send_all``. It is given a record or two at a time.
-      attempt: sends to the connection below what that takes now. With it a handshake does not pass
-        the scheduler where it has nothing to wait for.
+      receive: receives from the connection below during the handshake; None for its own
+        ``receive_some``.
+      attempt: sends to the connection below what that takes now. With these two a handshake does
+        not pass the scheduler where it has nothing to wait for.
 
     Attributes:
       below: the connection.
@@ -82,6 +87,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         server_side: bool = False,
         name: str | None = None,
         send: Send | None = None,
+        receive: Receive | None = None,
         attempt: Attempt | None = None,
     ) -> None:
         self.below = below
@@ -91,6 +97,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         )
         self.opening = bytearray()
         self._send = send or below.send_all
+        self._receive = receive or below.receive_some
         self._attempt = attempt
         self._sending = False
         self._decrypted = bytearray()  # at our own end, and not yet received by anybody
@@ -113,7 +120,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 except ssl.SSLWantReadError:
                     answered = answered or bool(self.outgoing.pending)
                     await self._flush_at_once()
-                    received = await self._take_in()
+                    received = await self._take_in(self._receive)
                     if not answered and len(self.opening) < MAX_OPENING:
                         self.opening += received
             await self._flush_at_once()
@@ -135,7 +142,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         Raises:
           trio.BrokenResourceError: the connection broke.
         """
-        self.opening += await self._take_in(OPENING_PIECE)
+        self.opening += await self._take_in(self._receive, OPENING_PIECE)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """Receive; an end without close_notify is an end, as it is without TLS.
@@ -155,7 +162,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
             except ssl.SSLWantReadError:
                 if self.outgoing.pending:
                     await self._check_what_is_asked()
-                await self._take_in()
+                await self._take_in(self.below.receive_some)
                 waited = True
             except ssl.SSLError as error:
                 if not is_end(error):
@@ -258,9 +265,9 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 await self._flush()  # an alert, no_renegotiation
             raise trio.BrokenResourceError("no renegotiation")
 
-    async def _take_in(self, most: int = PIECE) -> bytes | bytearray:
+    async def _take_in(self, receive: Receive, most: int = PIECE) -> bytes | bytearray:
         """Let OpenSSL have what comes next, and return it. Cancelling it loses nothing."""
-        received = await self.below.receive_some(most)
+        received = await receive(most)
         self.taken_in += len(received)
         if received:
             self.incoming.write(received)

@@ -15,12 +15,11 @@ Where = int | str
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-def talk(where: Where, *pieces: bytes, pause: float = 0.0) -> bytes:
+def talk(where: Where, *pieces: bytes) -> bytes:
     """Send the pieces one by one; what comes back until the endpoint closes, or we do."""
     with Web(where) as web:
         for piece in pieces:
             web.socket.sendall(piece)
-            time.sleep(pause)
         received = b""
         while data := web.socket.recv(65536):
             received += data

@@ -34,7 +34,7 @@ def visit(server: ServerProcess, text: str = "hola\n") -> None:
 
 def wait_for_line(log: Path) -> None:
     while not lines_of(log):
-        time.sleep(0.01)
+        time.sleep(0.01)  # a file tells nobody that it has grown
 
 
 def test_the_lines_are_there_when_the_server_has_ended(tmp_path: Path) -> None:

@@ -203,10 +203,10 @@ async def upper_case(stream: trio.StapledStream) -> None:  # type: ignore[type-a
     while data := await stream.receive_some():
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
-            await trio.sleep(1)
+            await trio.sleep(1)  # the mock clock's
             if line == b"LISTAR":
                 await stream.send_all(b"Clientes conectados:\na:1\n")
-                await trio.sleep(GAP / 2)
+                await trio.sleep(GAP / 2)  # the mock clock's
                 await stream.send_all(b"b:2\n")
             else:
                 await stream.send_all(line.upper() + b"\n")

@@ -180,7 +180,7 @@ async def replies_to(
     async def answer() -> None:
         await theirs.receive_some()
         await theirs.send_all(said)
-        await trio.sleep(closes_after)
+        await trio.sleep(closes_after)  # the mock clock's
         await theirs.send_eof()
 
     replies: list[str] = []

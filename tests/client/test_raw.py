@@ -378,4 +378,4 @@ async def test_a_broken_connection_is_an_error_of_ours() -> None:
     await theirs.aclose()
     with pytest.raises(ConnectionLost):
         await client.leave()
-    await client.close_politely()  # nobody is left to be polite to
+    await client.close_politely()  # the server has gone

@@ -16,7 +16,7 @@ from trio.testing import MockClock, memory_stream_pair
 
 from tcpecho_trio.cli.client_command import MESSAGE_TIMEOUT
 from tcpecho_trio.client import Client, open_client
-from tcpecho_trio.client.client import RECEIVE_SIZE
+from tcpecho_trio.client.connection import RECEIVE_SIZE
 from tcpecho_trio.client.raw import RawClient
 from tcpecho_trio.client.replies import GAP, REPLY_LIMIT
 from tcpecho_trio.client.stream import relay
@@ -32,7 +32,7 @@ def drip(peer: socket.socket) -> None:
     peer.recv(100)
     for _ in itertools.count():
         peer.sendall(b"x")
-        time.sleep(0.3)
+        time.sleep(0.3)  # the pace of this server
 
 
 def never_end(peer: socket.socket) -> None:
@@ -73,7 +73,7 @@ async def relay_against(
 
     async def server() -> None:
         for pause, data in replies:
-            await trio.sleep(pause)
+            await trio.sleep(pause)  # the mock clock's
             await theirs.send_all(data)
         await theirs.send_eof()
 
@@ -81,7 +81,7 @@ async def relay_against(
         if not sent:
             return b""
         pause, data = sent.pop(0)
-        await trio.sleep(pause)
+        await trio.sleep(pause)  # the mock clock's
         return data
 
     async def sink(data: bytes) -> None:

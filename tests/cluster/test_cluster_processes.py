@@ -88,7 +88,7 @@ def until(happened: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + PATIENCE
     while not (result := happened()):
         assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
+        time.sleep(0.02)  # Redis, files and the process table are asked: nobody tells
     return result
 
 

@@ -163,7 +163,7 @@ def until(happened: Callable[[], Any]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
+        time.sleep(0.05)  # other machines are asked: nobody tells
 
 
 @pytest.fixture

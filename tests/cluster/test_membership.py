@@ -78,7 +78,7 @@ class Member:
     async def until_listed(self, *lines: str) -> None:
         with trio.fail_after(PATIENCE):
             while (last := await self.listing()) != list(lines):  # noqa: ASYNC110  # nobody tells
-                await trio.sleep(0.01)
+                await trio.sleep(0.01)  # the pause of a poll
         assert last == list(lines)
 
 
@@ -86,7 +86,7 @@ async def until(happened: Callable[[], bool]) -> None:
     with trio.fail_after(PATIENCE):
         await trio.lowlevel.checkpoint()
         while not happened():  # noqa: ASYNC110  # nobody tells
-            await trio.sleep(0.01)
+            await trio.sleep(0.01)  # the pause of a poll
 
 
 @asynccontextmanager
@@ -156,7 +156,7 @@ async def test_a_list_that_has_not_changed_is_neither_written_nor_read_again(
         before = redis.call("GET", f"tcpecho:clients:{eva.membership.instance}")
         sent = redis.call("INFO", "stats")
         for _ in range(3):
-            await trio.sleep(membership_module.FRESH)
+            await until(lambda: not ana.roster.fresh)
             await ana.listing()
         assert redis.call("GET", f"tcpecho:clients:{eva.membership.instance}") == before
         grown = total_output(redis.call("INFO", "stats")) - total_output(sent)
@@ -232,7 +232,7 @@ async def test_another_server_of_our_name_is_told_once(
     async with members(redis.url, "ana", "ana", "eva") as (one, two, other):
         for member in (one, two):
             await until(lambda member=member: member.named(ClusterNameTaken) == 1)  # type: ignore[misc]
-        await trio.sleep(2 * membership_module.HEARTBEAT)
+        await trio.sleep(2 * membership_module.HEARTBEAT)  # it is not told once more
         counts = [member.named(ClusterNameTaken) for member in (one, two, other)]
         assert counts == [1, 1, 0]
 
@@ -286,7 +286,7 @@ async def test_a_redis_in_trouble_costs_knowledge_and_comes_back(
             (line,) = await ana.listing()
             assert line.startswith("10.0.0.3:3 eva (")
             assert line.endswith(" s)")
-        await trio.sleep(2 * resp.DEADLINE)
+        await trio.sleep(2 * resp.DEADLINE)  # a loss that lasts is not told once more
         make_good()
         await until(lambda: all(one.membership.state.joined for one in (ana, eva)))
         await ana.until_listed("10.0.0.3:3 eva")
@@ -312,7 +312,7 @@ async def test_nobody_vanishes_from_the_list_when_redis_comes_back_empty(
         while ana.named(ClusterJoined) < 2 or eva.named(ClusterJoined) < 2:
             (line,) = await ana.listing()
             assert line.startswith("10.0.0.3:3 eva")
-            await trio.sleep(0.01)
+            await trio.sleep(0.01)  # the pause of a poll: the line is there at every look
 
 
 @pytest.mark.usefixtures("long_life")
@@ -362,9 +362,9 @@ async def test_a_slow_redis_is_slow_and_nothing_else(redis: RedisServer) -> None
         await ana.until_listed("10.0.0.3:3 eva")
         for _ in range(5):
             redis.freeze()
-            await trio.sleep(resp.DEADLINE / 3)
+            await trio.sleep(resp.DEADLINE / 3)  # so slow is it
             redis.thaw()
-            await trio.sleep(resp.DEADLINE / 3)
+            await trio.sleep(resp.DEADLINE / 3)  # and so long it answers in between
         await ana.until_listed("10.0.0.3:3 eva")
 
 

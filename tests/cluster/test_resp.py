@@ -72,7 +72,7 @@ async def test_a_peer_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
                 await stream.send_all(b":1")
             except trio.BrokenResourceError:
                 return
-            await trio.sleep(0.01)
+            await trio.sleep(0.01)  # the pace of this peer
 
     async with peer(drip) as location:
         assert (await failure(location)).trouble is Trouble.TIMEOUT

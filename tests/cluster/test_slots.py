@@ -99,9 +99,10 @@ import os, sys
 from tcpecho_trio.cluster.slots import Slots
 fd, index, most = map(int, sys.argv[1:])
 slots = Slots(fd, 3)
-worst = 0
-for _ in range({count}):
+got = worst = 0
+while got < {count}:  # however long the others are interrupted while they have a place
     if slots.claim(index, most):
+        got += 1
         slots.set_places(index, slots.places(index) + 1)
         worst = max(worst, slots.all_places())
         slots.set_places(index, slots.places(index) - 1)
@@ -124,7 +125,7 @@ def test_processes_that_claim_at_once_never_have_one_too_many(slots: Slots) -> N
     outputs = [process.communicate()[0] for process in claiming]
     worst = [int(output) for output in outputs]
     assert max(worst) <= 2
-    assert min(worst) >= 1  # everybody got something
+    assert min(worst) >= 1
     assert slots.all_places() == 0
 
 

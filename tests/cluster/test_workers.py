@@ -155,13 +155,13 @@ def test_a_worker_that_had_not_begun_ends_with_its_supervisor_too() -> None:
         deadline = time.monotonic() + PATIENCE
         while not (children := children_of(process.pid)):
             assert time.monotonic() < deadline
-        time.sleep(delay)
+        time.sleep(delay)  # any moment of its start will do: these four
         children |= children_of(process.pid)
         process.kill()
         process.wait()
         while any(map(is_alive, children)):
             assert time.monotonic() < deadline, children
-            time.sleep(0.01)
+            time.sleep(0.01)  # nobody tells us: they are not our children
 
 
 # What cannot be started

@@ -33,9 +33,9 @@ def loaded(page: Path) -> None:
         port = server.stdout.readline().split("127.0.0.1:")[1].split()[0]
 
         def stall() -> None:
-            time.sleep(SECONDS / 2)
+            time.sleep(SECONDS / 2)  # the stall is in the middle of the picture
             server.send_signal(signal.SIGSTOP)
-            time.sleep(STALL)
+            time.sleep(STALL)  # the stall itself
             server.send_signal(signal.SIGCONT)
 
         stalling = threading.Thread(target=stall)

@@ -119,6 +119,7 @@ MODULES = {
         (
             "client/__init__.py",
             "client/client.py",
+            "client/connection.py",
             "client/replies.py",
             "client/outstanding_replies.py",
             "client/stream.py",

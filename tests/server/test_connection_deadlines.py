@@ -136,7 +136,7 @@ async def test_another_protocol_is_cut_where_a_word_has_power(
     assert told["protocol"] == ("TLS" if opening[0] == 0x16 else "HTTP")
 
 
-# From here on real sockets: when a full one takes more is the kernel's business.
+# From here on real sockets: the kernel decides when a full one takes more.
 
 PERIOD = 0.5
 """Short, because nobody can wind the kernel's clock."""
@@ -181,7 +181,7 @@ async def sipped(size: int, period: float = PERIOD) -> tuple[bool, float]:
         nonlocal longest
         last = trio.current_time()
         while await receiver.receive_some(size):  # at a pace of its own
-            await trio.sleep(0.02)
+            await trio.sleep(0.02)  # fifty times a second
             now = trio.current_time()
             longest, last = max(longest, now - last), now
 

@@ -46,7 +46,7 @@ class Backlogged:
         return self.chunks.pop(0)
 
     async def send_all(self, data: bytes) -> None:
-        await trio.sleep(1)
+        await trio.sleep(1)  # the mock clock's
         self.sent += data
 
     async def send_eof(self) -> None: ...

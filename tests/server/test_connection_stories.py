@@ -1,4 +1,4 @@
-"""Every connection's story, whole: which events are told of it, of whom, and what is counted."""
+"""All events of a connection from beginning to end, with its client's names and counters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No memory is left: that costs whoever needed it, and never the server.
+"""No memory is left: that costs the client for which it was needed, never the server.
 
 Under a real limit (``ulimit -v``) CPython itself may abort at places that nobody can guard. So the
 error is raised here where our code has to live with it.

@@ -135,7 +135,7 @@ async def test_under_a_flood_other_tasks_get_their_turn_after_each_slice(
 
     monkeypatch.setattr(pump_module, "read", read)
     monkeypatch.setattr(pump_module, "write", write)
-    # A slice of ten looks at the clock, however fast the machine is.
+    # A slice is ten looks at the clock, however fast the machine is.
     monkeypatch.setattr(pump_module, "SLICE", 10.0)
     monkeypatch.setattr(pump_module, "perf_counter", lambda: float(next(ticks)))
     pump = Pump(Events())

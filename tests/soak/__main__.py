@@ -123,11 +123,11 @@ class Soak:
 
     async def _watch(self, seconds: float) -> None:
         """See what the servers hold once they are warm; tell now and then how it goes."""
-        await trio.sleep(seconds * WARM_UP)
+        await trio.sleep(seconds * WARM_UP)  # a soak lasts as long as it is told
         for life in self.lives:
             life.warm = life.server.held()
         while True:
-            await trio.sleep(NEWS_EVERY)
+            await trio.sleep(NEWS_EVERY)  # the pace of its news
             tally = self.tally
             print(f"… {tally.connections:,} connections, {len(tally.losses)} losses", flush=True)
 

@@ -114,7 +114,7 @@ async def _act(plan: Plan, stream: Stream, heard: Heard) -> None:
             elif isinstance(step, Hear):
                 await heard.wait_for(step.total)
             elif isinstance(step, Pause):
-                await trio.sleep(step.seconds)
+                await trio.sleep(step.seconds)  # a client that pauses
             elif isinstance(step, HalfClose):
                 await stream.send_eof()
             elif isinstance(step, Reset):
@@ -130,7 +130,7 @@ async def _listen(plan: Plan, stream: Stream, heard: Heard) -> str:
         while data := await stream.receive_some(plan.read_size):
             heard.take(bytes(data))
             if plan.read_pause:
-                await trio.sleep(plan.read_pause)
+                await trio.sleep(plan.read_pause)  # a slow reader
     except trio.BrokenResourceError:
         return "reset"
     except trio.ClosedResourceError:

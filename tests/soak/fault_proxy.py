@@ -174,7 +174,7 @@ class FaultProxy:
                 return Side(0)
             if at == stall_at:
                 befell("stall")
-                await trio.sleep(stall_time)
+                await trio.sleep(stall_time)  # the fault itself
             if not chunk:
                 chunk = memoryview(await source.receive_some(CHUNK))
                 if not chunk:
@@ -185,7 +185,7 @@ class FaultProxy:
             size = min([len(chunk), *(mark - at for mark in marks if mark and mark > at)])
             if direction.delay:
                 befell("delay")
-                await trio.sleep(chance.uniform(0, direction.delay))
+                await trio.sleep(chance.uniform(0, direction.delay))  # the fault itself
             await sink.send_all(chunk[:size])
             at, chunk = at + size, chunk[size:]
             if at == edge:

@@ -139,7 +139,7 @@ async def play(server: Running, schedule: Schedule, secure: Secure | None = None
                     nursery.start_soon(stall_over, reading)
                     await stream.send_all(b"\n" + STALL)
                 else:
-                    await trio.sleep(QUIET_PERIOD * 1.6)
+                    await trio.sleep(QUIET_PERIOD * 1.6)  # a client that pauses
             if schedule.end == "half-close":
                 await stream.send_eof()
             elif schedule.end == "drain":
@@ -153,7 +153,7 @@ async def play(server: Running, schedule: Schedule, secure: Secure | None = None
 
 async def stall_over(reading: trio.Event) -> None:
     """The reader that stalled goes on after a while."""
-    await trio.sleep(0.02)
+    await trio.sleep(0.02)  # so long the client stalls
     reading.set()
 
 

@@ -56,7 +56,7 @@ def test_never_more_than_allowed_and_the_honest_get_in_however_many_hang(
                 under_way.add(number)
                 assert len(under_way) <= most
                 try:
-                    await trio.sleep(comer.takes)
+                    await trio.sleep(comer.takes)  # the mock clock's
                     comer.outcome = "agreed"
                 finally:
                     under_way.remove(number)
@@ -65,7 +65,7 @@ def test_never_more_than_allowed_and_the_honest_get_in_however_many_hang(
 
         async with trio.open_nursery() as nursery:
             for number, comer in enumerate(comers):
-                await trio.sleep(comer.pause)
+                await trio.sleep(comer.pause)  # the mock clock's
                 nursery.start_soon(shake, number, comer)
                 await trio.testing.wait_all_tasks_blocked()
         # Everything is as it was: so many get in at once.

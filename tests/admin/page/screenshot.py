@@ -42,7 +42,7 @@ async def student(port: int, chance: random.Random) -> None:
         for _ in range(chance.randrange(4, 40)):
             await stream.send_all(f"{chance.choice(SAYINGS)}\n".encode())
             await stream.receive_some()
-            await trio.sleep(chance.expovariate(1.2))
+            await trio.sleep(chance.expovariate(1.2))  # a student thinks
         await stream.send_all(b"DESCONEXION\n")
         while await stream.receive_some():
             pass
@@ -64,7 +64,7 @@ async def lesson(port: int, seconds: float) -> None:
         while (now := trio.current_time() - began) < seconds:
             if present < CLIENTS * (1 + 0.5 * math.sin(now / 20)):
                 nursery.start_soon(attend)
-            await trio.sleep(chance.uniform(0.1, 0.6))
+            await trio.sleep(chance.uniform(0.1, 0.6))  # they come one by one
         nursery.cancel_scope.cancel()
 
 

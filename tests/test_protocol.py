@@ -91,11 +91,15 @@ def test_the_last_line_without_lf_is_answered_and_not_obeyed() -> None:
 
 def test_replies_and_requests_keep_the_order_of_the_input() -> None:
     protocol = Protocol(ADMIN)
-    outputs = protocol.receive_data(b"hola\nLISTAR\r\nadios\nLISTAR \nAPAGAR\nno more\n")
+    outputs = protocol.receive_data(
+        b"hola\nLISTAR\r\nadios\nLISTAR \nLISTAR \t\r\nLISTAR\r \nAPAGAR\nno more\n"
+    )
     assert outputs == (
         b"HOLA\n",
         Request(LIST, b"\r\n"),
         b"ADIOS\n",
+        Request(LIST, b"\n"),
+        Request(LIST, b"\r\n"),
         Request(LIST, b"\n"),
         Request(ADMIN.words[b"APAGAR"], b"\n"),
     )

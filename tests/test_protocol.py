@@ -253,3 +253,11 @@ def test_only_the_first_line_shows_that_a_client_speaks_http() -> None:
     protocol = Protocol(ADMIN)
     assert protocol.receive_data(b"\n") == (b"\n",)
     assert protocol.receive_data(b"GET / HTTP/1.1\r\n") == (b"GET / HTTP/1.1\r\n",)
+
+
+@pytest.mark.parametrize("first", [b"\n", b"\r\n", b"hola\n"])
+def test_only_the_first_line_is_looked_at_for_another_protocol(first: bytes) -> None:
+    protocol = Protocol(ADMIN)
+    request = b"GET / HTTP/1.1\r\n"
+    assert protocol.receive_data(first) == (first.upper(),)
+    assert protocol.receive_data(request) == (request.upper(),)

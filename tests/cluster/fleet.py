@@ -43,6 +43,12 @@ class Fleet(Victim):
         self.wait_for(name, lambda _: len(self.events(name)) >= count)
         return self.events(name)
 
+    def wait_for_more(self) -> None:
+        """Until the journal has told something else."""
+        known = len(self.lines)
+        with self._told:
+            assert self._told.wait_for(lambda: len(self.lines) > known, PATIENCE)
+
     def report(self) -> dict[str, Any]:
         """What the server says of itself to a new client of the inspect dialect."""
         report: dict[str, Any] = json.loads(self.ask(b"REPORT\n"))

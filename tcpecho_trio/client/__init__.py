@@ -45,7 +45,7 @@ async def open_client(
     unix: str = "",
     tls: ClientTls | None = None,
     send_proxy: ProxyVersion | None = None,
-    timeout: float | None = None,  # noqa: ASYNC109 (of each reply: no scope of the caller's is)
+    timeout: float | None = None,  # noqa: ASYNC109 (for each reply; a caller's scope would be for all)
     connect_retry: float = 0.0,
     on_retry: Callable[[TcpEchoError], None] | None = None,
     on_waiting: Callable[[], None] | None = None,

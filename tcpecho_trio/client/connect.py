@@ -93,7 +93,7 @@ async def connect(
             return await _attempt(target, context, limit)
         except (CannotConnect, TooSlow) as error:
             left = give_up - trio.current_time()
-            if left <= 0 or isinstance(error.__cause__, UnicodeError):  # never to become a name
+            if left <= 0 or isinstance(error.__cause__, UnicodeError):  # that will never be a name
                 raise
             if on_retry is not None:
                 on_retry(error)

@@ -82,7 +82,7 @@ class Editor:
             default_color_depth=ColorDepth.from_env(),  # NO_COLOR
         )
         # No cursor position requests (CPR): a terminal that does not answer, or does so late,
-        # would hold up the end of a prompt, and find its answer typed into the shell.
+        # would hold up the end of a prompt, and its answer would be typed into the shell.
         self._output.enable_cpr = False
         self._session: PromptSession[str] = PromptSession(
             history=history,

@@ -3,11 +3,11 @@
 The rule is that of :mod:`tcpecho_trio.client.replies`: a line has a line as its reply. So the
 lines that went out and those that came back are counted. The last of them may lack its end.
 
-Counting the lines of everything costs as much as moving it, though, and text that is ASCII and
-mentions no command comes back in exactly as many bytes. So from :data:`COUNTED` on such text is
+To count the lines of everything costs as much as to move it. But text that is ASCII and mentions no
+command comes back in exactly as many bytes. So behind the first :data:`COUNTED` bytes such text is
 counted by its length alone. As soon as anything else is sent, lines are counted again from there
-on: what was sent before it has as many bytes of replies, so it is known where the replies to the
-rest begin.
+on. What was sent before has as many bytes of replies, so it is known where the replies to the rest
+begin.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Conversation:
             try:
                 await self._talk()
             except ConnectionLost as error:
-                await trio.sleep(GAP)  # what the server has said before it left says more
+                await trio.sleep(GAP)  # what the server has said before it left explains more
                 self._failure = self._failure or error
             except OSError as error:
                 self._failure = self._failure or error
@@ -89,7 +89,7 @@ class Conversation:
                 return
             try:
                 self._client.check(line)
-            except MessageRefused as error:  # told here, and nothing sent
+            except MessageRefused as error:  # nothing has been sent
                 reason = error.localized(self._texts)
                 self._tell(self._texts.error.format(message=reason))
                 continue

@@ -1,8 +1,8 @@
 r"""A client for servers that know no lines: a message is one ``send()``, a reply one pause.
 
 So are most servers that have been written for the exercise. Nothing marks the end of what they
-say, so time has to (:mod:`tcpecho_trio.client.replies`). The rest of this module is good manners.
-Each of these has stopped such a server:
+say, so time has to (:mod:`tcpecho_trio.client.replies`). The rest of this module avoids
+what has stopped such servers:
 
 - it reads 1024 bytes at a time and decodes them at once: a longer message goes in pieces
   (:func:`pieces`), cut between characters, and each waits for its answer;
@@ -293,7 +293,7 @@ class RawClient(Client):
 
         Leaves if that has not been done, and reads to the end so that closing sends no reset.
         """
-        with suppress(TcpEchoError):  # it is gone: nothing is left to be polite to
+        with suppress(TcpEchoError):  # the server has gone: then there is nothing to end
             if self._cut_short:
                 await self.end_input()
             if self._left or self._cut_short:

@@ -1,7 +1,8 @@
 """Input → server → output, both directions at once: a pipe, a file, or ``-m``.
 
-At the end of the input the connection is half-closed, once the replies to complete lines have come
-or had a second to come, and everything the server still has to say is written before this ends.
+At the end of the input the connection is half-closed, but only when the replies to complete lines
+have come, or had a second to come. Everything that the server still says is written before this
+ends.
 Sending and receiving are two tasks, so that a server whose replies are not read yet can never stall
 the input that it waits for.
 """
@@ -21,8 +22,8 @@ from tcpecho_trio.display import MAX_SHOWN, shown
 from tcpecho_trio.errors import ConnectionLost, ServerLeft, TcpEchoError
 
 END_TIME = 0.05
-"""Seconds in which the input may still turn out to have ended, when the server has closed before
-we had looked. An end that is there already is seen in far less."""
+"""Seconds in which the end of the input is still looked for when the server has closed first. What
+is there already is seen in far less."""
 
 ANSWER_TIME = 1.0
 """Seconds in which complete lines may have their replies before our half-close. Many a proxy takes
@@ -79,7 +80,7 @@ async def relay(
                 elif not sent_all:
                     deadline.stop()
                 elif not answered.is_set():
-                    deadline.restart()  # now the server owes its end
+                    deadline.restart()  # now the server has to close
                     answered.set()
             await sink(b"")
         except trio.TooSlowError:

@@ -35,7 +35,7 @@ class Terminal(Protocol):
 
 
 class PlainTerminal:
-    """A terminal that nothing is known about: it only scrolls.
+    """A terminal of which nothing is known: it only scrolls.
 
     Args:
       read_line: returns the next line typed, None at the end of the input.
@@ -74,4 +74,4 @@ class PlainTerminal:
         self._write(self._prompt or "")
 
     def resize(self) -> None:
-        """Do nothing: what has scrolled is the terminal's."""
+        """Do nothing: lines that are on the screen are not drawn again."""

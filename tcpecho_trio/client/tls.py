@@ -1,4 +1,4 @@
-"""TLS on the client's side: whom to trust, and who to be.
+"""TLS on the client's side: which servers to trust, and which certificate to show.
 
 The stream itself is the same on both sides: :mod:`tcpecho_trio.tls.stream`.
 """

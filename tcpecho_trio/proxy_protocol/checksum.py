@@ -1,8 +1,7 @@
 """CRC-32C, the checksum that the PROXY protocol shares with SCTP and iSCSI (RFC 9260, App. A).
 
-The Castagnoli polynomial, reflected, one byte a step by a table of 256. It is met once a
-connection, over a few hundred bytes, so a compiled extension would be a dependency for
-nothing.
+The Castagnoli polynomial, reflected, one byte a step by a table of 256. It is computed once a
+connection, over a few hundred bytes. A compiled extension would save nothing that shows.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def encode_v1(source: Any, destination: Any) -> bytes:
 def encode_v2(header: Header) -> bytes:
     """The header of version 2 (§2.2). The value of a CRC32C among its TLVs is computed.
 
-    What the reader has read comes out as the same bytes, unless it was to skip some.
+    What the reader has read comes out as the same bytes, but for those that it skips.
 
     Raises:
       ValueError: an address is none of its transport, or all is longer than the reader takes.

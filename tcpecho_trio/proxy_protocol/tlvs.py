@@ -167,5 +167,5 @@ def _ssl(value: bytes) -> dict[str, Any]:
 
 
 def _ssl_value(kind: int, data: bytes) -> str | dict[str, str]:
-    """A value inside an SSL TLV: text, but for the certificate, which is none even by chance."""
+    """A value inside an SSL TLV: text, but for the certificate, whatever its bytes are."""
     return {"hex": data.hex()} if kind == SslType.CLIENT_CERT else text_or_hex(data)

@@ -32,8 +32,8 @@ wait no longer than for a slice of the pump's."""
 
 BACKLOG = 1024
 """Connections accepted at most when a listening socket is closed, so that newcomers cannot hold it
-open. At some 0.2 ms each four sockets with as many take less than the second that an end may
-take."""
+open. At some 0.2 ms each four sockets with as many take less than a second, which is what an end
+may take."""
 
 KEEPALIVE = {"TCP_KEEPIDLE": 300, "TCP_KEEPINTVL": 30, "TCP_KEEPCNT": 4}
 """Seconds of silence before a peer is asked whether it is still there, seconds between two such
@@ -119,7 +119,7 @@ class Acceptor:
             try:
                 accepted.setblocking(False)
                 stream = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
-            except MemoryError:  # Trio's own accept will wait for better times
+            except MemoryError:  # Trio's own accept waits and tries again
                 accepted.close()
                 return
             yield stream

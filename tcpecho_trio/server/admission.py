@@ -90,7 +90,7 @@ class Admission:
     ) -> Handler:
         """What is called with each connection at the moment when it is accepted.
 
-        It starts the task that serves the connection. No failure leaves either, because in a
+        It starts the task that serves the connection. Neither raises anything, because in a
         nursery one handler's exception ends all the others.
 
         Args:
@@ -146,7 +146,7 @@ class Admission:
         try:
             known = getattr(stream, "peer", None)  # to a stream that is no socket
             peer = Peer.of(stream.socket) if known is None else known
-        except OSError:  # reset before it was accepted
+        except OSError:  # the peer has reset it before it was accepted
             return _nobody()
         if self._context.lifecycle.aborting:  # there is no time for it any more
             reset_on_close(stream)

@@ -29,9 +29,9 @@ async def linger(stream: trio.abc.HalfCloseableStream) -> None:
 
 
 def reset_on_close(stream: object) -> None:
-    """Make the close of a socket a reset: what it had to say is not waited for (socket(7)).
+    """Make the close of a socket a reset: what is still to be sent is dropped (socket(7)).
 
-    Also when it lies below TLS, or a fault.
+    Also where the socket lies below TLS, or below a fault.
     """
     while (below := getattr(stream, "below", None)) is not None:
         stream = below

@@ -45,11 +45,12 @@ the pieces of one send() ever lie apart on a working network, shorter than anybo
 
 DRAIN_BYTES = 8 * 1024 * 1024
 """Bytes of one client that are still answered once the drain has begun: more than the sockets
-between it and us hold (tcp(7): tcp_wmem and tcp_rmem end at 4 and 6 MiB), so all that had been
-sent is, and somebody who never stops sending does not hold up the end."""
+between it and us hold (tcp(7): tcp_wmem and tcp_rmem end at 4 and 6 MiB). So all that had been
+sent before is answered, and a client that never stops sending does not hold up the end."""
 
 NO_PAUSE = 1e-6
-"""Seconds that are over at once, but not before what is here has been looked for."""
+"""Seconds of a wait that only takes what is here already. They must be more than none: a scope that
+is over before it begins takes nothing."""
 
 
 class Conversation:
@@ -196,7 +197,7 @@ class Conversation:
             if waiting.cancelled_caught and self._context.lifecycle.aborting:
                 continue
             if waiting.cancelled_caught and (part := _taken_in(self._stream) - before):
-                room -= part  # of a TLS record, whose rest may be here, too
+                room -= part  # a part of a TLS record, whose rest may be here, too
                 if room >= 0:
                     continue
             if waiting.cancelled_caught or room < 0:

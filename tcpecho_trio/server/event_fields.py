@@ -1,8 +1,8 @@
 """An event as plain data: the fields that the JSON journal writes.
 
 ``docs/events.md`` lists them. Names are shared with the ``inspect`` report where both know a thing:
-``client`` is who is really there, ``peer`` the other end of the socket. What came from outside
-passes :func:`~tcpecho_trio.display.shown`, so it is safe for a terminal.
+``client`` is the client's address, ``peer`` that of the other end of the socket. What came from
+outside passes :func:`~tcpecho_trio.display.shown`, so it is safe for a terminal.
 """
 
 from __future__ import annotations

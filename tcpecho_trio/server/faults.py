@@ -47,7 +47,7 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault and whom it hits.
+    """A fault, and the share of the connections that it hits.
 
     Args:
       kind: what goes wrong.
@@ -97,7 +97,7 @@ class Fault:
 
 
 class FaultSampler:
-    """Decides who suffers what.
+    """Decides which connections suffer which faults.
 
     Args:
       faults: those that there are.
@@ -112,7 +112,7 @@ class FaultSampler:
         self.change(faults)
 
     def change(self, faults: tuple[Fault, ...]) -> None:
-        """Have these faults from now on; each begins its choices anew."""
+        """Inject these faults from now on; each begins its choices anew."""
         self.faults = faults
         seed = self._seed
         self._draws = [
@@ -165,7 +165,7 @@ class FaultyStream(trio.abc.HalfCloseableStream):
             self._room, self._reset = min(ends)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """Receive, if it does not stall; after our own end nothing is at fault any more.
+        """Receive, if it does not stall. Once we have half-closed, nothing is injected.
 
         Raises:
           Injected: not one byte of a reply may be sent.
@@ -207,7 +207,7 @@ class FaultyStream(trio.abc.HalfCloseableStream):
         await self.below.wait_send_all_might_not_block()
 
     async def send_eof(self) -> None:
-        """Half-close; then no fault stands in the way of an orderly close."""
+        """Half-close; from now on nothing is injected, so that the close is an orderly one."""
         self._room, self._stalls = None, False
         await self.below.send_eof()
 

@@ -43,7 +43,7 @@ class Lifecycle:
 
     Args:
       shutdown_delay: seconds between the first signal and the drain. During this time the server
-        goes on as before, but says to whoever asks that it is not ready any more.
+        goes on as before, but a readiness probe is told that it is not ready any more.
     """
 
     def __init__(self, shutdown_delay: float = 0.0) -> None:

@@ -38,7 +38,7 @@ class OwnTask:
         self._waiting: dict[int, trio.CancelScope] = {}
 
     async def carry(self, stream: PlainStream, client: Client) -> Handoff | None:
-        """Move this client's traffic; return what is left to do that is more than that.
+        """Move this client's traffic; return what it leaves to do.
 
         None if the client has been silent for too long, or is let go. Cancelling it loses nothing.
 
@@ -47,8 +47,8 @@ class OwnTask:
         """
         fd = socket_of(stream).fileno()
         while True:
-            # One scope for many messages: that the client has spoken meanwhile is found out only
-            # when the time is up.
+            # One scope for many messages. Whether the client has spoken meanwhile is looked at only
+            # when its time is up.
             deadline = client.stats.active + self._longest_silence
             with trio.CancelScope(deadline=deadline) as scope:
                 self._waiting[fd] = scope

@@ -217,9 +217,9 @@ class Pump:
             try:
                 while ready := poll(0, batch):
                     turn(ready, now)
-                    # Looked at here and not between poll and turn: epoll has put whom it returned
-                    # at the end of its queue, so that not to serve them would let others go twice
-                    # first.
+                    # Looked at here and not between poll and turn: epoll has put the clients that
+                    # it returned at the end of its queue. Not to serve them would let the others go
+                    # first twice.
                     if (late := clock() - end) >= 0:
                         batch = max(1, batch // 2) if late > SLICE else min(BATCH, 2 * batch)
                         break
@@ -286,7 +286,7 @@ class Pump:
                     if size < SHORT:
                         messages = data.count(b"\n")
                     else:
-                        # Behind the reply, whose memory it takes: for all three at a time the heap
+                        # Behind the reply, whose memory it takes. With all three at a time the heap
                         # would grow and shrink with each long chunk.
                         del reply
                         messages = count_lines(data)

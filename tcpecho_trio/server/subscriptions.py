@@ -36,7 +36,7 @@ class Events:
     def __init__(self) -> None:
         self._subscribers: tuple[Subscriber, ...] = ()
         self._on_messages: tuple[tuple[Subscriber, MessageFilter | None], ...] = ()
-        # Those of them who have not heard enough for now.
+        # Those of them who have not said that they want no more for now.
         self._asked: tuple[tuple[Subscriber, MessageFilter | None], ...] = ()
         self.messages = False
         """Whether anybody subscribes to messages; the pump asks before it calls."""
@@ -80,7 +80,7 @@ class Events:
     def stop_asking(self, subscriber: Subscriber) -> None:
         """Tell a subscriber of no messages until it wants to be asked again: it has heard enough.
 
-        Of the replies to what it has been told it hears all the same.
+        It is still told of the replies to messages that it has been told of.
         """
         self._asked = tuple(pair for pair in self._asked if pair[0] != subscriber)
         self.messages = bool(self._asked)
@@ -119,7 +119,7 @@ class Events:
             subscriber(event)
         except MemoryError:
             self.lost += 1  # it may hear the next one; to log this would take memory, too
-        except Exception:  # somebody else's bug: it may cost neither a client nor the server
+        except Exception:  # a bug of the subscriber's: it may cost neither a client nor the server
             LOGGER.exception("a subscriber to events failed, and is told nothing more")
             self.unsubscribe(subscriber)
 

@@ -3,10 +3,10 @@
 How long a send may take says nothing: a large reply to a slow peer takes its time. What is bounded
 is the time *without progress*: each time the socket takes more, the period begins anew, as with
 nginx's ``send_timeout``. A socket that was full takes more only once the peer has acknowledged
-some 8 KiB, because Trio sets ``TCP_NOTSENT_LOWAT`` to 16 KiB (tcp(7)): so a peer that reads a few
-hundred bytes a second is kept with a period of half a minute, and one that reads a byte a second
-to hold a descriptor is not. Without that option the socket of a bulk transfer would be silent until
-over a megabyte has been read, and an honest slow peer would seem dead.
+some 8 KiB, because Trio sets ``TCP_NOTSENT_LOWAT`` to 16 KiB (tcp(7)). With a period of half a
+minute a peer that reads a few hundred bytes a second is kept. One that reads a byte a second, to
+hold a descriptor, is not. Without that option the socket of a bulk transfer would take nothing more
+until a megabyte has been read, and a slow peer would look like a dead one.
 """
 
 from __future__ import annotations

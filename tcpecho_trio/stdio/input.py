@@ -69,8 +69,8 @@ class Input:
     async def read_chunk(self) -> bytes:
         """Some bytes, as soon as there are any; empty at the end of the input.
 
-        Cancelling it loses nothing. What is there already is returned without a checkpoint:
-        who passes it on, is one. While the process is a background job of the terminal,
+        Cancelling it loses nothing. What is there already is returned without a checkpoint: the
+        caller that passes it on has one. While the process is a background job of the terminal,
         it waits: reading would stop the whole process (SIGTTIN, termios(3)). A terminal that
         has hung up reads as the end of the input.
 

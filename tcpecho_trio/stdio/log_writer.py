@@ -63,7 +63,7 @@ class LogWriter:
             self._lose(1)
 
     def start_anew(self) -> None:
-        """What follows goes to another file: of a line that was cut, nothing shall be in it."""
+        """What follows goes to another file: the rest of a line that was cut must not be in it."""
         self._anew = True
 
     async def flush(self) -> None:

@@ -130,10 +130,10 @@ def _always_ready(found: os.stat_result) -> bool:
 
 
 def _write(fd: int, data: bytes | memoryview) -> int:
-    """Write some bytes, and block as long as that takes: it belongs into a thread.
+    """Write some bytes, and block as long as that takes: call it in a thread.
 
-    Also where somebody who shares the descriptor has made it non-blocking (O_NONBLOCK is a
-    property of the open file description, fcntl(2)).
+    It blocks also where another process that shares the descriptor has made it non-blocking
+    (O_NONBLOCK belongs to the open file description, fcntl(2)).
 
     Raises:
       OSError: from write(2); nothing has been written then.

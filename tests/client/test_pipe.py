@@ -1,4 +1,4 @@
-"""The client in a pipe: byte-exact, both ways at once, and an end for every mishap."""
+"""The client in a pipe: byte-exact, both ways at once; it ends whatever goes wrong."""
 
 from __future__ import annotations
 

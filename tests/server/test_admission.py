@@ -1,4 +1,4 @@
-"""From an accepted socket to a conversation: PROXY headers, who is there, and is there room."""
+"""From an accepted socket to a conversation: PROXY headers, clients' addresses, full servers."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ async def test_another_protocol_is_cut_where_a_word_has_power(
     assert told["protocol"] == ("TLS" if opening[0] == 0x16 else "HTTP")
 
 
-# From here on real sockets: when a full one takes more is the kernel's business.
+# From here on real sockets: the kernel decides when a full one takes more.
 
 PERIOD = 0.5
 """Short, because nobody can wind the kernel's clock."""

@@ -1,4 +1,4 @@
-"""The words of whoever sits at the server, from a pipe that the test writes."""
+"""Words that are typed at the server, from a pipe that the test writes."""
 
 from __future__ import annotations
 

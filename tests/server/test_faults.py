@@ -1,4 +1,4 @@
-"""Faults on demand: how they are written, whom they hit, and what they do to a stream."""
+"""Faults on demand: how they are written, which clients they hit, what they do to a stream."""
 
 from __future__ import annotations
 

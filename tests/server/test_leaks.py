@@ -1,4 +1,4 @@
-"""Whatever clients do, nothing of them stays behind: no descriptor, thread, task or memory."""
+"""Whatever clients do, nothing is left of them: no descriptor, thread, task or memory."""
 
 from __future__ import annotations
 

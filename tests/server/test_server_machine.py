@@ -39,7 +39,7 @@ from tests.support.running import Told, told_by
 
 IDLE, WRITE, DRAIN = 60.0, 30.0, 10.0
 CLIENTS = 4
-"""As many as the server has room for; whoever comes on top is refused."""
+"""As many as the server has room for; a further one is refused."""
 
 SOON = 0.2
 """Seconds that pass between a cause and its effect at most: a quiet period and some slack."""

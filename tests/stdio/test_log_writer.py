@@ -403,7 +403,7 @@ async def test_a_writer_without_lines_sleeps(pipe: Ends) -> None:
         nursery.start_soon(writer.run)
         writer.put("one")
         await writer.flush()
-        with trio.fail_after(60):  # one that spins is never blocked
+        with trio.fail_after(60):  # a task that spins is never blocked
             await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
 

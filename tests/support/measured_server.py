@@ -27,7 +27,7 @@ from tcpecho_trio.server.events import Event
 
 CUSHION = 0.05
 """Seconds in which nothing may happen before it counts as quiet: connections that were made and
-given up may still wait at the door."""
+given up may still be in the backlog."""
 
 PATIENCE = 15
 """Seconds for the last clients to be gone; a lingering close takes two."""

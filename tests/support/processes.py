@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -42,9 +42,18 @@ PATH: tuple[str, ...] = ()
 class ServerProcess:
     """``serve`` on a free port, with pipes for its console."""
 
+    program: Sequence[str] = PROGRAM
+    """How the program is run."""
+
     def __init__(self, *options: str, stdin: int | IO[bytes] | None = subprocess.PIPE) -> None:
         self.process = subprocess.Popen(
-            [*PROGRAM, "serve", *(() if "--port" in options else ("--port", "0")), *PATH, *options],
+            [
+                *self.program,
+                "serve",
+                *(() if "--port" in options else ("--port", "0")),
+                *PATH,
+                *options,
+            ],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,0 +1,3 @@
+"""What these tests share."""
+
+from tests.admin.several import server as server

@@ -16,7 +16,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.fleet import Fleet, crowd, fleet, install, waiting
+from tests.cluster.fleet import (
+    Fleet,
+    children_of,
+    crowd,
+    fleet,
+    guardian_of,
+    install,
+    waiting,
+)
 from tests.support.certificates import Certificates
 from tests.support.processes import AT_ONCE, PATIENCE, PROGRAM, ROOT
 
@@ -249,8 +257,7 @@ def test_a_rolled_server_serves_nobody_by_a_worker_without_a_place() -> None:
             replace(server, times)
         server.wait_for_count("worker_ended", 10)
         (pid,) = server.pids().values()
-        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
-        assert [int(child) for child in children.read_text().split()] == [pid]
+        assert children_of(server.process.pid) == {pid, guardian_of(server)}
         targets = [str(f.readlink()) for f in Path(f"/proc/{server.process.pid}/fd").iterdir()]
         assert len([t for t in targets if re.match("pipe|anon|socket", t)]) < 20
 

@@ -208,7 +208,7 @@ def move_tls(
             if isinstance(taken, Handoff):
                 return taken
             reply = taken
-        elif stats.messages_in is None and not events.messages:
+        elif stats.messages_in is None and not (events.messages or client.watched):
             stats.bytes_in += len(text)
         else:
             count_plain(text, client, events)
@@ -221,8 +221,10 @@ def move_tls(
         if not (incoming.pending or (len(text) == room and ssl_object.pending())):
             break
         room = PIECE
-        # Who is told of messages is told of each reply after its message.
-        if events.messages and (unsent := _send_all(fd, stream, replies, client, events)):
+        # Who is told of messages is told of each reply after its message, also of the last before
+        # it has heard enough.
+        telling = events.messages or client.watched
+        if telling and (unsent := _send_all(fd, stream, replies, client, events)):
             return unsent
     if replies:
         return _send_all(fd, stream, replies, client, events)
@@ -284,6 +286,7 @@ def count_plain(data: bytes, client: Client, events: Events) -> None:
     stats = client.stats
     if stats.messages_in is None and not events.messages:
         stats.bytes_in += len(data)
+        client.watched = False  # who was told of the message before has heard enough since
         return
     messages = count_lines(data)
     stats.received(data, messages)

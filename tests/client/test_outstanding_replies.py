@@ -7,8 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tcpecho_trio.client import outstanding_replies
-from tcpecho_trio.client.outstanding_replies import OutstandingReplies
-from tcpecho_trio.dialects import SALUTATION, STANDARD, Dialect
+from tcpecho_trio.client.outstanding_replies import KEPT, OutstandingReplies
+from tcpecho_trio.dialects import ADMIN, ECHO, SALUTATION, STANDARD, Dialect
 from tcpecho_trio.protocol import Foreign, Protocol, Request
 from tests.support.protocol_inputs import cuts
 
@@ -97,6 +97,118 @@ def _certain(sent: bytes, outgoing: list[bytes]) -> bytes:
     return replies
 
 
+def told_apart(sent: bytes, replies: bytes) -> tuple[bool, bool]:
+    """Whether something is owed, and lost if no more comes, by counting all lines each time."""
+    owed = replies.count(b"\n") < sent.count(b"\n") or lines(replies) < lines(sent)
+    return owed, lines(replies) < lines(sent)
+
+
+@given(st.data(), sendings)
+def test_where_both_sides_are_between_lines_the_verdict_is_that_of_all_lines(
+    data: st.DataObject, sent: bytes
+) -> None:
+    account, spoken, heard = OutstandingReplies(ECHO), b"", b""
+    outgoing = data.draw(cuts(sent + b"\n"))
+    while outgoing or heard != spoken:
+        unheard = spoken[len(heard) :]
+        if outgoing and not (unheard and data.draw(st.booleans())):
+            chunk = outgoing.pop(0)
+            account.sent(chunk)
+            spoken += chunk
+        else:
+            chunk = unheard[: data.draw(st.integers(1, len(unheard)))]
+            assert account.received(chunk) is (b"\n" in chunk)
+            heard += chunk
+        assert account.unfinished == heard.rpartition(b"\n")[2]
+        assert account.between_lines is spoken.endswith(b"\n")
+        if spoken.endswith(b"\n") and heard.endswith(b"\n"):
+            assert (account.owed, account.lost) == told_apart(spoken, heard)
+    assert not account.owed
+
+
+def test_a_last_line_without_an_end_is_owed_until_its_reply_has_begun() -> None:
+    account = OutstandingReplies(STANDARD)
+    assert (account.owed, account.lost) == (False, False)
+    account.sent(b"hola")
+    assert (account.owed, account.lost) == (True, True)
+    account.received(b"HO")
+    assert (account.owed, account.lost) == (False, False)
+    account.sent(b"\n")
+    assert (account.owed, account.lost) == (True, False)
+    account.received(b"LA\n")
+    assert (account.owed, account.lost) == (False, False)
+
+
+@pytest.mark.parametrize("heard", [0, 1, 5, 6])
+def test_a_line_that_turns_out_not_to_be_plain_is_counted_from_its_beginning(heard: int) -> None:
+    account = OutstandingReplies(STANDARD)
+    account.sent(b"hola\n" * 5)
+    account.received(b"HOLA\n" * 5)
+    account.sent(b"abcdef")  # counted by its length
+    account.received(b"ABCDEF"[:heard])
+    account.sent("ß\n".encode())
+    assert (account.owed, account.lost) == (True, heard == 0)
+    account.received(b"ABCDEF"[heard:] + b"SS\n")
+    assert (account.owed, account.lost) == (False, False)
+    account.sent(b"hola\n")
+    assert (account.owed, account.lost) == (True, True)
+
+
+def test_replies_that_are_still_due_when_lines_are_counted_again_are_told_from_later_ones() -> None:
+    account = OutstandingReplies(STANDARD)
+    account.sent(b"hola\n" * 5)
+    account.sent(b"hola\n" * 5)  # counted by their length
+    account.received(b"HOLA\n" * 4)
+    account.sent("año\n".encode())
+    account.received(b"HOLA\n" * 5 + b"HO")
+    assert (account.owed, account.lost) == (True, True)
+    for rest in (b"LA", b"\n"):
+        account.received(rest)
+        assert (account.owed, account.lost) == (True, True)
+    account.received(b"A")
+    assert (account.owed, account.lost) == (True, False)
+    account.received("ÑO\n".encode())
+    assert (account.owed, account.lost) == (False, False)
+
+
+def test_many_replies_that_are_shorter_than_their_messages_are_all_there() -> None:
+    account = OutstandingReplies(SALUTATION)
+    for _ in range(30):
+        account.sent(b"hola servidor\n")
+        account.received(b"HOLA CLIENTE\n")
+        assert (account.owed, account.lost) == (False, False)
+
+
+def test_of_a_line_without_an_end_only_the_beginning_is_kept() -> None:
+    account = OutstandingReplies(STANDARD)
+    assert account.unfinished == b""
+    assert account.received(b"\n" + b"x" * 5000)
+    assert account.unfinished == b"x" * KEPT
+    assert not account.received(b"y" * 5000)
+    assert account.unfinished == b"x" * KEPT
+    assert account.received(b"\n")
+    assert account.unfinished == b""
+    for letter in (b"a", b"b"):
+        account.received(letter * (KEPT - 1))
+    assert account.unfinished == b"a" * (KEPT - 1) + b"b" * (KEPT - 1)
+    account.received(b"\n")
+    account.received(b"z" * 5000)
+    assert account.unfinished == b"z" * KEPT
+
+
+@pytest.mark.parametrize("blanks", [0, 16])
+def test_a_leaving_word_is_known_wherever_the_chunks_before_it_were_cut(blanks: int) -> None:
+    word = b"DESCONEXION" + b" " * blanks + b"\n"
+    for size in range(100):
+        for cut in (0, len(word) // 2):
+            account = OutstandingReplies(STANDARD)
+            account.sent(b"x" * size + b"\n" + word[:cut])
+            account.sent(word[cut:])
+            assert account.leaves
+            account.sent(b"x" + word)
+            assert not account.leaves
+
+
 def test_a_last_farewell_is_not_due() -> None:
     account = OutstandingReplies(STANDARD)
     account.sent(b"hola\nDESCONEXION\n")
@@ -134,3 +246,18 @@ def test_a_word_that_two_chunks_share_is_a_word() -> None:
     account.sent(b"hola\n")
     account.received("Conexión cerrada\n".encode())
     assert account.lost
+
+
+@pytest.mark.parametrize("before", [b"", b"a\n", b"a\n\nb\n"])
+def test_the_last_line_is_the_one_that_counts_however_short_those_before_it_are(
+    before: bytes,
+) -> None:
+    account = OutstandingReplies(ADMIN)
+    account.sent(before + b"LISTAR\n")
+    assert account.ends_by_gap
+    assert not account.leaves
+    account.sent(before + b"APAGAR\n")
+    assert account.leaves
+    assert not account.ends_by_gap
+    account.sent(before + b"x")
+    assert (account.leaves, account.ends_by_gap) == (False, False)

@@ -257,6 +257,30 @@ async def test_the_leaving_word_waits_for_a_reply_that_is_due(autojump_clock: Mo
         assert answered
 
 
+async def test_whoever_leaves_in_the_middle_of_a_long_message_does_not_send_its_rest(
+    autojump_clock: MockClock,
+) -> None:
+    client, server = await raw_pair(ADMIN)
+
+    async def answer() -> None:
+        assert await server.receive_some() == b"hola"
+        await server.send_all(b"HOLA")
+        piece = await server.receive_some()
+        assert piece == b"a" * PIECE
+        await trio.sleep(1)
+        await server.send_all(piece.upper())
+        assert await server.receive_some() == b"APAGAR"
+        await server.send_all(b"Desconectado")
+        await server.send_eof()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        assert await client.ask("hola") == "HOLA"
+        with trio.move_on_after(0.5):
+            await client.ask("a" * 3 * PIECE)
+        assert await client.leave() == "Desconectado"
+
+
 async def test_what_came_late_is_not_taken_for_the_next_reply(autojump_clock: MockClock) -> None:
     client, server = await raw_pair(ADMIN)
 

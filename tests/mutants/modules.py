@@ -79,6 +79,7 @@ MODULES = {
             "server/test_server.py",
             "server/test_admission.py",
             "server/test_pump.py",
+            "server/test_faults.py",
         ),
     ),
     "admission": Module(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import trio
@@ -203,6 +204,65 @@ async def test_a_bug_in_a_conversation_resets_it_and_is_told_with_whom_it_met(
         assert crashed == ConnectionCrashed(info, bug)
         assert isinstance(closed, ConnectionClosed)
         assert closed.reason is CloseReason.CRASHED
+
+
+async def test_a_bug_in_the_first_turn_is_told_with_whom_it_met(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_server() as server:
+        story = Story(server)
+        with monkeypatch.context() as patch:
+            bug = break_down(patch, f"{path}.move_bare")
+            async with server.at_the_door(b"hola\n") as client:
+                info = await story.of(client)
+                assert await is_reset(client)
+        opened, crashed, closed = await story.ended(crashed=1)
+        assert opened == ConnectionOpened(info)
+        assert crashed == ConnectionCrashed(info, bug)
+        assert isinstance(closed, ConnectionClosed)
+
+
+MORE_THAN_SOCKETS_HOLD = replace(ADMIN, greeting="x" * 20_000_000)
+"""A dialect whose greeting a client has to read (tcp(7): tcp_wmem and tcp_rmem end at some MiB)."""
+
+
+async def test_whoever_takes_no_reply_is_reset_at_the_write_timeout() -> None:
+    settings = Settings(dialect=MORE_THAN_SOCKETS_HOLD, write_timeout=0.1)
+    async with running_server(settings) as server:
+        story = Story(server)
+        async with await server.connect() as client:
+            await story.ended(write_timeout=1)
+            assert await is_reset(client)
+
+
+async def test_whoever_is_being_answered_when_the_server_aborts_is_reset() -> None:
+    async with running_server(Settings(dialect=MORE_THAN_SOCKETS_HOLD)) as server:
+        story = Story(server)
+        async with await server.connect() as client:
+            await read_exactly(client, 1)
+            server.lifecycle.abort()
+            await story.ended(aborted=1)
+            assert await is_reset(client)
+
+
+async def test_whoever_is_silent_when_the_server_aborts_is_reset() -> None:
+    async with running_server() as server:
+        story = Story(server)
+        async with await server.connect() as client:
+            await client.send_all(b"hola\n")
+            assert await read_exactly(client, 5) == b"HOLA\n"
+            server.lifecycle.abort()
+            assert await is_reset(client)
+            await story.ended(aborted=1)
+
+
+async def test_whoever_speaks_another_protocol_where_a_word_has_power_is_reset() -> None:
+    async with running_server(Settings(dialect=ADMIN)) as server:
+        story = Story(server)
+        async with await server.connect() as client:
+            await client.send_all(b"GET / HTTP/1.1\r\n\r\n")
+            assert await is_reset(client)
+            await story.ended(foreign=1)
 
 
 async def test_whoever_leaves_before_its_header_is_a_probe() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from types import SimpleNamespace
 
 import outcome
@@ -16,7 +17,9 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from tcpecho_trio.server import Settings
 from tcpecho_trio.server import pump as pump_module
+from tcpecho_trio.server.accepting import Acceptor
 from tcpecho_trio.server.events import Event, Listening
 from tcpecho_trio.server.pump import pump_exists
 from tcpecho_trio.server.subscriptions import Events
@@ -90,12 +93,8 @@ async def test_a_read_or_a_write_without_memory_costs_that_connection(
         assert await read_exactly(polite, 6) == b"ADIOS\n"
 
 
-@pytest.mark.skipif(not pump_exists(), reason="there is no epoll here")
-async def test_without_memory_for_anything_the_pump_rests_a_twentieth_of_a_second(
-    path: str, monkeypatch: pytest.MonkeyPatch, mock_clock: MockClock
-) -> None:
-    if path != "pump":
-        pytest.skip("it is the pump's")
+def without_outcomes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """The pump has no memory to let a client go, until the list is cleared."""
     none_left = [True]
 
     def kept(real: object) -> object:
@@ -107,10 +106,20 @@ async def test_without_memory_for_anything_the_pump_rests_a_twentieth_of_a_secon
         return made
 
     outcomes = SimpleNamespace(Value=kept(outcome.Value), Error=kept(outcome.Error))
+    monkeypatch.setattr(pump_module, "outcome", outcomes)
+    return none_left
+
+
+@pytest.mark.skipif(not pump_exists(), reason="there is no epoll here")
+async def test_without_memory_for_anything_the_pump_rests_a_twentieth_of_a_second(
+    path: str, monkeypatch: pytest.MonkeyPatch, mock_clock: MockClock
+) -> None:
+    if path != "pump":
+        pytest.skip("it is the pump's")
     async with running_server() as server, await server.connect() as client:
         await client.send_all(b"hola\n")
         assert await read_exactly(client, 5) == b"HOLA\n"
-        monkeypatch.setattr(pump_module, "outcome", outcomes)
+        none_left = without_outcomes(monkeypatch)
         await client.send_eof()
         for pause in (0.0, 0.049):
             mock_clock.jump(pause)
@@ -121,6 +130,51 @@ async def test_without_memory_for_anything_the_pump_rests_a_twentieth_of_a_secon
         mock_clock.jump(0.002)
         assert await read_all(client) == b""
         await until(lambda: server.registry.closed == 1)
+
+
+@pytest.mark.skipif(not pump_exists(), reason="there is no epoll here")
+async def test_whoever_is_silent_for_too_long_is_let_go_once_there_is_memory_for_it(
+    path: str, monkeypatch: pytest.MonkeyPatch, mock_clock: MockClock
+) -> None:
+    if path != "pump":
+        pytest.skip("it is the pump's")
+    async with running_server(Settings(idle_timeout=60)) as server:
+        async with await server.connect() as client:
+            await client.send_all(b"hola\n")
+            assert await read_exactly(client, 5) == b"HOLA\n"
+            none_left = without_outcomes(monkeypatch)
+            mock_clock.jump(61)
+            await trio.testing.wait_all_tasks_blocked()
+            none_left.clear()
+            mock_clock.jump(0.051)  # that long it rests
+            await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(0.051)  # a last look
+            assert await read_all(client) == b""
+        assert await server.endings() == ["idle"]
+
+
+async def test_a_newcomer_for_whom_there_is_no_memory_is_closed_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    accepted: list[socket.socket] = []
+
+    def no_memory(sock: socket.socket) -> trio.socket.SocketType:
+        accepted.append(sock)
+        raise MemoryError
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        acceptor = Acceptor(lambda _stream, _spawn: None, nursery)
+        acceptor.look_at(listener.socket)
+        client = socket.create_connection(listener.socket.getsockname())
+        with monkeypatch.context() as patched:
+            patched.setattr(trio.socket, "from_stdlib_socket", no_memory)
+            acceptor.accept_backlog()
+        await listener.aclose()
+    (ours,) = accepted
+    assert ours.fileno() == -1
+    with client:
+        assert client.recv(1) == b""
 
 
 def test_a_subscriber_without_memory_misses_one_event_and_is_told_of_the_next() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import AsyncGenerator
-from typing import Any
 
 import pytest
 import trio
@@ -14,7 +13,7 @@ from trio.testing import MockClock
 
 from tcpecho_trio.dialects import STANDARD
 from tcpecho_trio.protocol import Protocol
-from tcpecho_trio.server import Events
+from tcpecho_trio.server import Events, sockets
 from tcpecho_trio.server import pump as pump_module
 from tcpecho_trio.server import traffic as traffic_module
 from tcpecho_trio.server.connection_info import ConnectionInfo
@@ -22,6 +21,7 @@ from tcpecho_trio.server.events import Event, MessagesReceived, RepliesSent
 from tcpecho_trio.server.portable import OwnTask
 from tcpecho_trio.server.pump import Pump, pump_exists
 from tcpecho_trio.server.stats import ConnectionStats
+from tcpecho_trio.server.traffic import Handoff
 from tests.support.running import read_exactly
 
 WAYS = [
@@ -62,6 +62,7 @@ class Carrying:
                 self.came_back.append(await self.carrier.carry(theirs, carried))
             except Exception as error:  # noqa: BLE001  what comes back is what is tested
                 self.came_back.append(error)
+                await trio.aclose_forcefully(theirs)  # else who waits for a reply waits for ever
 
         self._nursery.start_soon(carry)
         await trio.testing.wait_all_tasks_blocked()
@@ -85,23 +86,33 @@ async def ask(client: trio.SocketStream, said: bytes, reply: bytes) -> None:
     await trio.testing.wait_all_tasks_blocked()
 
 
-@pytest.mark.parametrize("told", [None, True, "some"], ids=lambda told: f"told {told}")
+@pytest.mark.parametrize(
+    "told", [None, "all", "some", "first", "nothing"], ids=lambda told: f"told {told}"
+)
 @pytest.mark.parametrize(("messages", "read_sizes"), [(False, False), (True, False), (True, True)])
 async def test_what_is_wanted_is_counted_and_told_and_nothing_else(
-    carrying: Carrying, messages: bool, read_sizes: bool, told: Any
+    carrying: Carrying, messages: bool, read_sizes: bool, told: str | None
 ) -> None:
     heard: list[tuple[type[Event], bytes, int]] = []
 
     def hear(event: Event) -> None:
         if isinstance(event, MessagesReceived | RepliesSent):
+            assert event.connection is carried.info
             heard.append((type(event), event.data, event.messages))
+            if told == "first":
+                carrying.events.stop_asking(hear)  # of what it was told it hears the reply
+
+    def but_one(connection: ConnectionInfo, data: bytes, _messages: int) -> bool:
+        assert connection is carried.info
+        return data != b"tres\n"
 
     if told is not None:
-        wanted = True if told is True else lambda _info, data, _messages: data != b"tres\n"
-        carrying.events.subscribe(hear, messages=wanted)
+        carrying.events.subscribe(hear, messages=but_one if told == "some" else True)
+    if told == "nothing":
+        carrying.events.stop_asking(hear)
     carried = Client(messages=messages, read_sizes=read_sizes)
     client, stats = await carrying.client(carried), carried.stats
-    answered = []
+    answered, begun = [], []
     for said, reply in (
         (b"uno\ndos\n", b"UNO\nDOS\n"),
         (b"tres\n", b"TRES\n"),
@@ -111,14 +122,17 @@ async def test_what_is_wanted_is_counted_and_told_and_nothing_else(
     ):
         await ask(client, said, reply)
         answered.append((stats.messages_in, stats.messages_out))
+        begun.append(carrying.events.begun)
     assert carrying.came_back == []
     assert (stats.bytes_in, stats.bytes_out) == (32, 32)
     counted = [(2, 2), (3, 3), (5, 4), (5, 5), (6, 6)]
     assert answered == (counted if messages else [(None, None)] * 5)
+    if messages or told in ("all", "some"):  # of all clients together
+        assert begun == [begun_so_far for begun_so_far, _ in counted]
     if read_sizes:
         assert stats.read_sizes is not None
         assert list(stats.read_sizes.latest) == [8, 5, 10, 5, 4]
-    if told is None:
+    if told in (None, "nothing"):
         assert heard == []
         return
     pairs = [
@@ -130,14 +144,53 @@ async def test_what_is_wanted_is_counted_and_told_and_nothing_else(
     ]
     if told == "some":
         del pairs[1]
+    if told == "first":
+        del pairs[1:]
     assert heard == [
         line
-        for (said, begun), (reply, ended) in pairs
+        for (said, started), (reply, ended) in pairs
         for line in (
-            (MessagesReceived, said, begun),
+            (MessagesReceived, said, started),
             (RepliesSent, reply, ended if messages else 0),
         )
     ]
+
+
+@pytest.mark.parametrize("size", [0, 4])
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("messages", [True, False])
+async def test_a_message_whose_reply_is_not_taken_whole_is_counted_and_its_reply_left(
+    carrying: Carrying, messages: bool, told: bool, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[bytes] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, MessagesReceived | RepliesSent):
+            assert event.connection is carried.info
+            heard.append(event.data)
+
+    def write(fd: int, data: bytes) -> int:
+        if not size:
+            raise BlockingIOError
+        return real(fd, data[:size])
+
+    real = sockets.write
+    carried = Client(messages=messages)
+    client, stats = await carrying.client(carried), carried.stats
+    await ask(client, b"uno\n", b"UNO\n")
+    begun = carrying.events.begun
+    if told:
+        carrying.events.subscribe(hear, messages=True)
+    monkeypatch.setattr(pump_module, "write", write)
+    monkeypatch.setattr(traffic_module, "write", write)
+    await client.send_all(b"hola\nmundo\n")
+    await trio.testing.wait_all_tasks_blocked()
+    assert carrying.came_back == [Handoff((b"HOLA\nMUNDO\n",), size)]
+    assert (stats.bytes_in, stats.bytes_out) == (15, 4)
+    assert (stats.messages_in, stats.messages_out) == ((3, 1) if messages else (None, None))
+    if messages or told:
+        assert carrying.events.begun == begun + 2
+    assert heard == ([b"hola\nmundo\n"] if told else [])
 
 
 def test_linux_has_a_pump() -> None:

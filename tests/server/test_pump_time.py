@@ -15,6 +15,7 @@ from tcpecho_trio.dialects import SALUTATION, STANDARD
 from tcpecho_trio.protocol import Protocol
 from tcpecho_trio.server import Events, Settings
 from tcpecho_trio.server import pump as pump_module
+from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.conversation import QUIET_PERIOD
 from tcpecho_trio.server.pump import BATCH, SLICE, Pump, pump_exists
@@ -81,6 +82,23 @@ async def test_a_client_is_closed_at_its_own_silence_while_another_speaks(
             await asked(talking, b"hola\n")
         assert await read_all(silent) == b""
         await asked(talking, b"hola\n")
+
+
+@pytest.mark.usefixtures("path")
+async def test_a_silence_that_is_too_long_is_found_out_at_most_a_hundredth_late(
+    mock_clock: MockClock,
+) -> None:
+    async with (
+        running_server(Settings(idle_timeout=100)) as server,
+        await server.connect() as client,
+    ):
+        await time_passes(mock_clock, 30)
+        await asked(client, b"hola\n")
+        await time_passes(mock_clock, 75)  # somebody else's silence may have been looked for
+        (connection,) = server.registry
+        assert connection.closing is None
+        await time_passes(mock_clock, 26)
+        assert connection.closing is CloseReason.IDLE
 
 
 class Client:

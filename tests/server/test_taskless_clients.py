@@ -107,6 +107,16 @@ async def test_the_drain_lets_them_go_with_all_that_they_had_sent_answered() -> 
         assert await server.endings(50) == ["drained"] * 50
 
 
+async def test_who_has_spoken_before_it_was_accepted_is_drained_like_any_other() -> None:
+    async with running_server() as server:
+        client = server.at_the_door(b"hola\n")
+        assert await read_exactly(client, 5) == b"HOLA\n"
+        server.lifecycle.drain()
+        assert await read_all(client) == b""
+        await client.aclose()
+        assert await server.endings() == ["drained"]
+
+
 async def test_one_that_breaks_is_a_reset() -> None:
     async with running_server() as server:
         client = await met(server, b"hola\n")

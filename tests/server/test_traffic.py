@@ -185,6 +185,39 @@ async def test_messages_and_replies_are_told_in_turn(talk: Talk) -> None:
     ]
 
 
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("behind", ["nothing", "a line", "a word", "the end", "no TLS"])
+async def test_whoever_has_heard_enough_hears_the_reply_to_what_it_was_told(
+    talk: Talk, behind: str, counted: bool
+) -> None:
+    talk.carried.stats = ConnectionStats(0.0, messages=counted)
+    told: list[bytes] = []
+
+    def tell(event: Event) -> None:
+        if isinstance(event, MessagesReceived | RepliesSent):
+            told.append(event.data)
+            talk.events.stop_asking(tell)
+
+    talk.events.subscribe(tell, messages=True)
+    lines = {"a line": b"dos\n", "a word": b"DESCONEXION\n"}
+    talk.client.encrypt(b"uno\n")
+    if behind == "the end":
+        with pytest.raises(ssl.SSLError):
+            talk.client.ssl_object.unwrap()
+    if behind == "no TLS":
+        await talk.segment(more=b"GET / HTTP/1.1\r\n\r\n")
+        with pytest.raises(ssl.SSLError):
+            talk.turn()
+    else:
+        await talk.segment(*([lines[behind]] if behind in lines else []))
+        talk.turn()
+    assert told == [b"uno\n", b"UNO\n"]
+    if behind == "nothing":
+        await talk.segment(b"dos\n", b"tres\n")
+        assert talk.turn() is None
+        assert told == [b"uno\n", b"UNO\n"]
+
+
 async def test_a_request_for_new_keys_is_left_to_the_stream(talk: Talk) -> None:
     if talk.server.ssl_object.version() != "TLSv1.3":
         pytest.skip("there are none in TLS 1.2")

@@ -8,6 +8,7 @@ has ended has counted is kept: no counter goes backwards.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -32,6 +33,8 @@ from tcpecho_trio.admin.line import (
     SUFFER,
 )
 from tcpecho_trio.admin.metrics import Exposition
+from tcpecho_trio.admin.neighbours import Neighbours, clients_elsewhere, families
+from tcpecho_trio.admin.neighbours import described as cluster_described
 from tcpecho_trio.admin.state import REFUSED, described, now, written, written_faults
 from tcpecho_trio.admin.supervised import Page, Supervised, Worker, first_of
 from tcpecho_trio.admin.websocket import web_peer
@@ -54,10 +57,12 @@ class Workers:
 
     Args:
       supervised: what the supervisor says of it.
+      neighbours: the other servers of its cluster; None where there is none.
     """
 
-    def __init__(self, supervised: Supervised) -> None:
+    def __init__(self, supervised: Supervised, neighbours: Neighbours | None = None) -> None:
         self._supervised = supervised
+        self._neighbours = neighbours
         self._workers: list[Worker] = []
         self._ended = Figures()  # what those have counted that are no more
         self._faults = supervised.settings.faults
@@ -180,7 +185,7 @@ class Workers:
         await self._refresh()
         supervised, settings, figures = self._supervised, self._supervised.settings, self._figures()
         reasons = {reason: count for reason, count in figures.reasons.items() if count}
-        return {
+        status = {
             "server": settings.name,
             "version": __version__,
             "phase": supervised.phase,
@@ -207,6 +212,9 @@ class Workers:
             "workers": [worker.described() for worker in self._workers],
             "restarts": supervised.restarts,
         }
+        if self._neighbours is not None:
+            status["cluster"] = cluster_described(self._neighbours)
+        return status
 
     @property
     def not_ready(self) -> str | None:
@@ -223,9 +231,10 @@ class Workers:
         return [worker for worker in self._workers if not (worker.is_retiring() or worker.stale)]
 
     async def list_clients(self, contains: str, limit: int | None, take: Take) -> None:
-        """List the clients of all workers that answer."""
+        """List the clients of all workers that answer, then those of other servers."""
         pages = {worker: Page() for worker in self._workers}
         left = sys.maxsize if limit is None else limit
+        own = {} if self._neighbours is None else {"server": self._neighbours.name}
         while left > 0 and any(page.waiting or page.more for page in pages.values()):
             most = min(CLIENTS_AT_A_TIME, left)
             due = {
@@ -239,12 +248,20 @@ class Workers:
             some = first_of(list(pages.values()), left)
             left -= len(some)
             if some:
-                await take(some)
+                await take([{**client, **own} for client in some])
+        if self._neighbours is not None:
+            elsewhere = clients_elsewhere(self._neighbours, contains)
+            wanted = itertools.islice(elsewhere, left)
+            while some := list(itertools.islice(wanted, CLIENTS_AT_A_TIME)):
+                await take([{**client, "worker": None} for client in some])
 
     async def count_clients(self, contains: str) -> int:
-        """How many clients match, at the workers that answer."""
+        """How many clients match, at the workers that answer and at other servers."""
         answers = await self._ask_all("count", contains=contains)
-        return sum(answers.values())
+        count: int = sum(answers.values())
+        if self._neighbours is not None:
+            count += sum(1 for _ in clients_elsewhere(self._neighbours, contains))
+        return count
 
     async def dismiss(self, number: int) -> bool:
         """Let one client go, wherever it is."""
@@ -280,12 +297,13 @@ class Workers:
             "tcpecho_worker_restarts", "Workers that were replaced because they had ended."
         )
         restarts.add_metric((), self._supervised.restarts)
+        more = families(self._neighbours) if self._neighbours is not None else ()
         return Exposition(
             self._figures(),
             self._supervised.phase in ("draining", "stopped"),
             {worker.name: worker.figures.active for worker in self._workers},
             {"supervisor": None, **{worker.name: worker.pid for worker in self._workers}},
-            (count, up, restarts),
+            (count, up, restarts, *more),
         )
 
     @property

@@ -61,8 +61,15 @@ def make_local(state: ServerState, neighbours: Neighbours | None) -> Local:
     return Local(state, neighbours)
 
 
-def supervised_server(supervisor: Supervisor, lost_lines: Callable[[], int]) -> SupervisedServer:
+def supervised_server(
+    supervisor: Supervisor, lost_lines: Callable[[], int], neighbours: Neighbours | None
+) -> SupervisedServer:
     """A server of several processes, for the endpoint.
+
+    Args:
+      supervisor: before its workers are started.
+      lost_lines: how many lines of its logs are lost by now.
+      neighbours: the other servers of its cluster; None where there is none.
 
     Raises:
       AdminError: the extra is missing.
@@ -71,7 +78,7 @@ def supervised_server(supervisor: Supervisor, lost_lines: Callable[[], int]) -> 
         from tcpecho_trio.cli.supervised_admin import SupervisedServer
     except ImportError as error:
         raise AdminError("admin_needs_extra") from error
-    return SupervisedServer(supervisor, lost_lines)
+    return SupervisedServer(supervisor, lost_lines, neighbours)
 
 
 def watch_of(worker: Worker) -> WorkerWatch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ import trio
 from tcpecho_trio.cluster.location import NAME, ClusterLocation
 from tcpecho_trio.errors import ClusterError
 from tcpecho_trio.server import DrainReason, Events, Lifecycle
+from tcpecho_trio.server.console import Listed, ListedElsewhere
 from tcpecho_trio.server.roster import Roster
 
 if TYPE_CHECKING:
@@ -82,6 +83,18 @@ class Clustering:
             self.membership.wake()
             await self._lifecycle.wait_draining()
             self.membership.wake()
+
+    async def everybody(
+        self, own: Callable[[], Awaitable[list[Listed]]]
+    ) -> list[Listed | ListedElsewhere]:
+        """Who is connected to any server, for the console: our own first, then the others'.
+
+        Args:
+          own: lists our own.
+        """
+        if not self.roster.fresh:
+            await self.roster.refresh()
+        return [*await own(), *(ListedElsewhere(*line) for line in self.roster.counted())]
 
     async def finish(self) -> None:
         """Leave the cluster, in a bounded time."""

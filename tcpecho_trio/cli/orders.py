@@ -7,7 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from tcpecho_trio.server import DrainReason, Lifecycle
-from tcpecho_trio.server.console import Console, Listed
+from tcpecho_trio.server.console import Console, Listed, ListedElsewhere
 from tcpecho_trio.server.renderers import Put
 from tcpecho_trio.stdio.input import Input
 from tcpecho_trio.texts import Texts
@@ -26,7 +26,7 @@ async def obey_console(
     answer: Put,
     texts: Texts,
     lifecycle: Lifecycle,
-    everybody: Callable[[], Awaitable[Sequence[Listed]]],
+    everybody: Callable[[], Awaitable[Sequence[Listed | ListedElsewhere]]],
 ) -> None:
     """Obey the words that are typed on standard input.
 

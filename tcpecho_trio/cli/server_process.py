@@ -213,11 +213,11 @@ async def run_server(
                 surroundings.start_soon(notifier.run)
                 surroundings.start_soon(tell_manager)
                 if console:
+                    own = partial(everybody_at, registry)
                     # With a JSON journal, answers to a person would be in the way of its reader.
                     answer = errors.put if as_json else output.put
-                    surroundings.start_soon(
-                        obey_console, answer, texts, lifecycle, partial(everybody_at, registry)
-                    )
+                    listed = own if clustering is None else partial(clustering.everybody, own)
+                    surroundings.start_soon(obey_console, answer, texts, lifecycle, listed)
                 await lifecycle.wait_stopped()
             finally:
                 with trio.CancelScope(shield=True):  # each flush has its own deadline

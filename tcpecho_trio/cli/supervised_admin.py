@@ -13,6 +13,7 @@ from tcpecho_trio.server import DrainReason, Phase
 from tcpecho_trio.server.events import Event, Listening
 
 if TYPE_CHECKING:
+    from tcpecho_trio.admin.neighbours import Neighbours
     from tcpecho_trio.cluster.supervisor import Supervisor
     from tcpecho_trio.cluster.worker_process import WorkerProcess
 
@@ -23,9 +24,12 @@ class SupervisedServer:
     Args:
       supervisor: before its workers are started.
       lost_lines: how many lines of its logs are lost by now.
+      neighbours: the other servers of its cluster; None where there is none.
     """
 
-    def __init__(self, supervisor: Supervisor, lost_lines: Callable[[], int]) -> None:
+    def __init__(
+        self, supervisor: Supervisor, lost_lines: Callable[[], int], neighbours: Neighbours | None
+    ) -> None:
         self.settings = supervisor.settings
         self.events = supervisor.events
         self.listeners: list[str] = []
@@ -34,7 +38,7 @@ class SupervisedServer:
         self._lost_lines = lost_lines
         self._known: dict[WorkerProcess, Worker] = {}
         self.events.subscribe(self._take_note)
-        self.backend = Workers(self)
+        self.backend = Workers(self, neighbours)
         supervisor.observe(self)
 
     def _take_note(self, event: Event) -> None:

@@ -126,7 +126,9 @@ async def run_supervisor(
     admin = None
     if options.admin is not None:
         server = supervised_server(
-            supervisor, lambda: sum(log.dropped for log in (output, errors, log_file) if log)
+            supervisor,
+            lambda: sum(log.dropped for log in (output, errors, log_file) if log),
+            clustering.membership if clustering is not None else None,
         )
         tls = Tls(tls_files) if tls_files is not None else None
         admin = make_admin(options.admin, server.backend, tls, settings.unix_mode)
@@ -139,7 +141,7 @@ async def run_supervisor(
         await lifecycle.wait_end_near()
         notifier.stopping()
 
-    async def everybody() -> list[Listed]:
+    async def own() -> list[Listed]:
         answers = await supervisor.ask("connections")
         return [
             Listed(*(one[n] for n in ("number", "client", "since", "messages_in", "bytes_in")))
@@ -182,7 +184,8 @@ async def run_supervisor(
                 if options.console:
                     # With a JSON journal, answers to a person would be in the way of its reader.
                     answer = errors.put if options.as_json else output.put
-                    surroundings.start_soon(obey_console, answer, texts, lifecycle, everybody)
+                    listed = own if clustering is None else partial(clustering.everybody, own)
+                    surroundings.start_soon(obey_console, answer, texts, lifecycle, listed)
                 await lifecycle.wait_stopped()
             finally:
                 with trio.CancelScope(shield=True):  # each flush has its own deadline

@@ -12,7 +12,7 @@ are read when somebody wants to see them, and besides now and then, as far as
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -335,13 +335,16 @@ class ClusterRoster:
 
     def others(self) -> list[str]:
         """The others' clients; those who are only counted as ``… +12 name``."""
+        return [line for line, _ in self.counted()]
+
+    def counted(self) -> Iterator[tuple[str, int]]:
+        """The same lines, each with how many clients it stands for."""
         age = self._membership.age
         old = "" if age is None else f" ({age:.0f} s)"
-        lines: list[str] = []
         for member in self._membership.others():
             behind = f" {member.record.name}{old}"
-            lines += [client + behind for client in member.clients]
+            for client in member.clients:
+                yield client + behind, 1
             more = member.record.clients - len(member.clients)
             if more > 0:
-                lines.append(f"… +{more}{behind}")
-        return lines
+                yield f"… +{more}{behind}", more

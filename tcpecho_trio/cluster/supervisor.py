@@ -104,6 +104,7 @@ class Supervisor:
             command,
             environ,
             cells=self._sketch.cells if self._sketch is not None else 0,
+            patience=settings.drain_timeout + OVERTIME,
             config=self._config,
             descriptors=lambda: self._listeners.descriptors,
             answers=lambda number: {"clients": lambda: self.clients(besides=number)},
@@ -175,7 +176,7 @@ class Supervisor:
                 attending.cancel_scope.cancel()
         finally:
             self._listeners.close()
-            workforce.slots.close()
+            workforce.close()
         served, aborted = (workforce.departed.get(name, 0) for name in ("served", "aborted"))
         totals = totals_of(workforce.departed)
         self.events.publish(ServerStopped(served, aborted + workforce.lost, totals))

@@ -46,6 +46,7 @@ class WorkerProcess:
       command: how it is started.
       environ: its environment, but for the variable that makes it a worker.
       descriptors: what it inherits.
+      group: the process group that it joins; None for ours.
       answers: what it may ask.
 
     Raises:
@@ -58,6 +59,7 @@ class WorkerProcess:
         command: Sequence[str],
         environ: Mapping[str, str],
         descriptors: Sequence[int],
+        group: int | None,
         answers: Mapping[str, Callable[..., Any]],
     ) -> None:
         self.number = number
@@ -71,6 +73,7 @@ class WorkerProcess:
                     stderr=subprocess.PIPE,
                     pass_fds=(theirs.fileno(), *descriptors),
                     env={**environ, CHANNEL: str(theirs.fileno())},
+                    process_group=group,
                 )
         except BaseException:  # no process, no line to it
             ours.close()

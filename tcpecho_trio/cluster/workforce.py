@@ -27,6 +27,7 @@ from tcpecho_trio.cluster.events import (
     WorkerSaid,
     WorkersReplaced,
 )
+from tcpecho_trio.cluster.guardian import Guardian
 from tcpecho_trio.cluster.slots import Slots
 from tcpecho_trio.cluster.worker_process import WorkerProcess
 from tcpecho_trio.errors import CannotStart
@@ -81,6 +82,7 @@ class Workforce:
       command: starts a worker.
       environ: its environment.
       cells: of each slot, for counting connections by address.
+      patience: seconds that workers have to end when the supervisor has died.
       config: what a new worker is told first, by its number.
       descriptors: what it inherits besides the shared memory.
       answers: what it may ask, by its number.
@@ -107,6 +109,7 @@ class Workforce:
         environ: Mapping[str, str],
         *,
         cells: int,
+        patience: float,
         config: Callable[[int], WorkerConfig],
         descriptors: Callable[[], tuple[int, ...]],
         answers: Callable[[int], Mapping[str, Callable[..., Any]]],
@@ -115,6 +118,7 @@ class Workforce:
         events: Events,
     ) -> None:
         self.slots = Slots.create(SLOTS_A_SEAT * seats, cells)
+        self._guardian = Guardian(patience)
         self.departed: Counters = {}
         self.observer: Observer | None = None
         self.lost = 0
@@ -135,6 +139,11 @@ class Workforce:
     def living(self) -> list[WorkerProcess]:
         """Every worker, in the order of their numbers."""
         return [self._living[number] for number in sorted(self._living)]
+
+    def close(self) -> None:
+        """All workers have ended."""
+        self._guardian.close()
+        self.slots.close()
 
     # Starting
 
@@ -190,12 +199,15 @@ class Workforce:
           NotStarted: there is none.
         """
         number = await self._free_number()
+        guardian = self._guardian
         try:
+            guardian.ensure()
             worker = WorkerProcess(
                 number,
                 self._command,
                 self._environ,
-                (self.slots.fd, *self._descriptors()),
+                (self.slots.fd, *guardian.descriptors, *self._descriptors()),
+                guardian.group,
                 self._answers(number),
             )
         except (OSError, ValueError) as error:

@@ -38,6 +38,18 @@ class Listed(NamedTuple):
     size: int
 
 
+class ListedElsewhere(NamedTuple):
+    """A client of another server as it is listed.
+
+    Args:
+      client: its address, as it is written, and its server's name; or how many more there are.
+      clients: how many that stands for.
+    """
+
+    client: str
+    clients: int
+
+
 class Console:
     """Obeys the words that are typed at the server's terminal.
 
@@ -47,7 +59,7 @@ class Console:
     Args:
       source: where the words come from.
       say: takes each line of the answers.
-      everybody: who is connected.
+      everybody: who is connected; in a cluster, also elsewhere.
       at_terminal: whether `source` is a terminal, and has not hung up.
     """
 
@@ -58,7 +70,7 @@ class Console:
         *,
         texts: Texts,
         lifecycle: Lifecycle,
-        everybody: Callable[[], Awaitable[Sequence[Listed]]],
+        everybody: Callable[[], Awaitable[Sequence[Listed | ListedElsewhere]]],
         at_terminal: Callable[[], bool] = lambda: False,
     ) -> None:
         self._source = source
@@ -102,9 +114,12 @@ class Console:
         if not clients:
             self._say(self._texts.console_nobody)
             return
-        self._say(self._texts.console_listing.format(count=len(clients)))
-        width = max(len(listed.client) for listed in clients)
-        for listed in clients:
+        own = [listed for listed in clients if isinstance(listed, Listed)]
+        others = [listed for listed in clients if isinstance(listed, ListedElsewhere)]
+        count = len(own) + sum(listed.clients for listed in others)
+        self._say(self._texts.console_listing.format(count=count))
+        width = max((len(listed.client) for listed in own), default=0)
+        for listed in own:
             line = self._texts.console_client.format(
                 number=listed.number,
                 client=listed.client.ljust(width),
@@ -113,6 +128,8 @@ class Console:
                 size=self._texts.number(listed.size),
             )
             self._say(f"  {line}")
+        for elsewhere in others:  # that server's own console says the rest
+            self._say(f"  –  {elsewhere.client}")
 
     def _number(self, count: int | None) -> str:
         return "–" if count is None else self._texts.number(count)

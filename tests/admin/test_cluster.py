@@ -32,13 +32,14 @@ def until(read: Callable[[], Any], true: Callable[[Any], bool]) -> Any:
     return value
 
 
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["one", "several"])
 def test_the_clients_of_all_servers_are_listed_and_the_way_to_redis_is_measured(
-    redis: RedisServer, tmp_path: Path
+    redis: RedisServer, tmp_path: Path, processes: tuple[str, ...]
 ) -> None:
     admin = str(tmp_path / "admin.sock")
     with ExitStack() as stack:
         ours = ("--cluster", redis.url, "--cluster-name", "norte", "--admin", f"unix://{admin}")
-        norte = stack.enter_context(serving(*ours))
+        norte = stack.enter_context(serving(*ours, *processes))
         sur = stack.enter_context(serving("--cluster", redis.url, "--cluster-name", "sur"))
         here, there = (stack.enter_context(OldClient(one.port)) for one in (norte, sur))
         assert here.ask("hola\n") == there.ask("hola\n") == "HOLA\n"
@@ -48,16 +49,21 @@ def test_the_clients_of_all_servers_are_listed_and_the_way_to_redis_is_measured(
         def listed(query: str = "") -> Any:
             return ask(admin, "GET", f"/api/clients{query}").json
 
-        answer = until(listed, lambda answer: answer["total"] == 2)
+        def status() -> Any:
+            return ask(admin, "GET", "/api/status").json
+
+        # How many there are elsewhere is known a moment before who they are.
+        answer = until(listed, lambda answer: len(answer["clients"]) == 2)
         own, other = answer["clients"]
         assert (own["server"], own["messages_in"]) == ("norte", 1)
         assert (other["server"], other["client"], other["number"]) == ("sur", address, None)
         assert own.keys() == other.keys()
+        workers = {worker["worker"] for worker in status().get("workers", [])}
+        assert len(workers) == (2 if processes else 0)
+        assert own.get("worker") in (workers or {None})
+        assert other.get("worker") is None
         assert [client["server"] for client in listed("?contains=SUR")["clients"]] == ["sur"]
         assert [client["server"] for client in listed("?limit=1")["clients"]] == ["norte"]
-
-        def status() -> Any:
-            return ask(admin, "GET", "/api/status").json
 
         known = until(status, lambda status: status["cluster"]["servers"][0]["clients"] == 1)
         assert known["clients"] == 1  # those of this server

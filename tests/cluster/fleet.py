@@ -43,6 +43,12 @@ class Fleet(Victim):
         self.wait_for(name, lambda _: len(self.events(name)) >= count)
         return self.events(name)
 
+    def wait_for_more(self) -> None:
+        """Until the journal has told something else."""
+        known = len(self.lines)
+        with self._told:
+            assert self._told.wait_for(lambda: len(self.lines) > known, PATIENCE)
+
     def report(self) -> dict[str, Any]:
         """What the server says of itself to a new client of the inspect dialect."""
         report: dict[str, Any] = json.loads(self.ask(b"REPORT\n"))
@@ -66,6 +72,13 @@ def fleet(*options: str, processes: int = 2, **more: Any) -> Iterator[Fleet]:
         server.close()
 
 
+def guardian_of(server: Fleet) -> int:
+    """The process that leads the group of the workers."""
+    (group,) = {os.getpgid(pid) for pid in server.pids().values()}
+    assert group in children_of(server.process.pid)
+    return group
+
+
 def install(program: Path) -> None:
     """Make a program that is this Python. A link to it would lose its virtual environment."""
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
@@ -74,11 +87,16 @@ def install(program: Path) -> None:
 
 def assert_no_orphans(server: Fleet) -> None:
     """None of its processes is there any more; each gets a while to be gone."""
-    deadline = time.monotonic() + PATIENCE
     for pid in server.every_pid():
-        while is_alive(pid):
-            assert time.monotonic() < deadline, f"{pid} lives on"
-            time.sleep(0.01)  # nobody tells us: it is not our child
+        assert_ends(pid)
+
+
+def assert_ends(pid: int) -> None:
+    """The process is gone after a while."""
+    deadline = time.monotonic() + PATIENCE
+    while is_alive(pid):
+        assert time.monotonic() < deadline, f"{pid} lives on"
+        time.sleep(0.01)  # nobody tells us: it is not our child
 
 
 def is_alive(pid: int) -> bool:

@@ -29,6 +29,7 @@ from tests.support.processes import (
     ServerProcess,
     at_terminal,
     exit_code,
+    matched,
     run,
     serving,
 )
@@ -541,6 +542,40 @@ def test_a_server_of_several_processes_is_one_member_and_replaces_its_workers(
         assert after["generation"] == before["generation"] + 1
         cluster(redis, "drain", "varios")
         assert one.finish() == 0
+
+
+# The console.
+
+
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["one", "several"])
+def test_the_console_lists_the_clients_of_all_servers(
+    redis: RedisServer, processes: tuple[str, ...]
+) -> None:
+    options = ("--cluster", redis.url, "--cluster-name", "uno", "--dialect", "admin", *processes)
+    with (
+        at_terminal("serve", "--port", "0", "--quiet", *options) as child,
+        members(redis, "dos") as (other,),
+    ):
+        child.expect(r"activo en localhost:(\d+)")
+        port = int(matched(child))
+        child.expect("uno;")
+        child.sendline("listar")
+        child.expect("No hay clientes conectados")
+        with Talker(port) as here, Talker(other.port) as there:
+
+            def is_listed() -> bool:
+                child.sendline("listar")
+                child.expect(r"Clientes conectados: (\d)")
+                return bool(matched(child) == "2")
+
+            until(is_listed)
+            child.expect(r"\r\n  \d+  (\S+) +desde [\d:]+  mensajes: [0–]  bytes: 0\r\n")
+            assert matched(child) == here.address
+            child.expect(r"  –  (.+?)\r\n")
+            assert matched(child) == f"{there.address} dos"
+        child.sendline("cerrarservidor")
+        child.expect("Servidor detenido")
+        assert exit_code(child) == 0
 
 
 # Watching.

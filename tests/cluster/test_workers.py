@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.fleet import (
+    assert_ends,
     assert_no_orphans,
     children_of,
     crowd,
     fleet,
+    guardian_of,
     install,
     is_alive,
     waiting,
@@ -141,6 +143,67 @@ async def test_a_supervisor_that_dies_ends_its_workers_within_the_drain_timeout(
                 assert talker.ended == "closed"
         await waiting(server.process.wait)
         await waiting(assert_no_orphans, server)
+
+
+HANGING = """
+import os, signal
+def hang(*_):
+    while True: pass
+if "TCPECHO_TRIO_WORKER" in os.environ:
+    signal.signal(signal.SIGUSR2, hang)
+"""
+"""A module that Python imports by itself, so that a worker can be made to hang."""
+
+
+@pytest.mark.parametrize("trouble", [signal.SIGSTOP, signal.SIGUSR2], ids=["stopped", "busy"])
+def test_a_worker_that_hangs_when_its_supervisor_dies_does_not_outlive_it_for_long(
+    trouble: signal.Signals, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(HANGING)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    with fleet(*INSPECT, "--drain-timeout", "1", env=env) as server:
+        guardian = guardian_of(server)
+        for pid in server.pids().values():
+            os.kill(pid, trouble)
+        server.process.kill()
+        server.process.wait()
+        assert_no_orphans(server)
+        assert_ends(guardian)
+
+
+def test_a_guardian_that_was_killed_has_a_successor_for_the_next_workers() -> None:
+    with fleet(*INSPECT, "--drain-timeout", "1") as server:
+        first = guardian_of(server)
+        os.kill(first, signal.SIGKILL)
+        server.check()
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for("workers_replaced")
+        server.wait_for_count("worker_ended", 2)
+        second = guardian_of(server)
+        assert second != first
+        for pid in server.pids().values():
+            os.kill(pid, signal.SIGSTOP)
+        server.process.kill()
+        server.process.wait()
+        assert_no_orphans(server)
+        assert_ends(second)
+
+
+@pytest.mark.parametrize("shell", ["/bin/sh", "/nowhere/sh"])
+def test_a_server_that_ends_leaves_no_guardian_and_can_do_without(shell: str) -> None:
+    code = (
+        "import sys\n"
+        "from tcpecho_trio.cluster import guardian\n"
+        f"guardian.SHELL = {shell!r}\n"
+        "from tcpecho_trio.cli import main\n"
+        "sys.exit(main())\n"
+    )
+    with fleet(*INSPECT, program=[sys.executable, "-bb", "-c", code]) as server:
+        children = children_of(server.process.pid)
+        assert len(children) == (3 if shell == "/bin/sh" else 2)
+        assert server.stop() == 0
+        for child in children:
+            assert_ends(child)
 
 
 def test_a_worker_that_had_not_begun_ends_with_its_supervisor_too() -> None:

@@ -14,7 +14,7 @@ import trio
 
 from tcpecho_trio.server import DrainReason, Lifecycle, Registry
 from tcpecho_trio.server.connection_info import ConnectionInfo
-from tcpecho_trio.server.console import Console, everybody_at
+from tcpecho_trio.server.console import Console, Listed, ListedElsewhere, everybody_at
 from tcpecho_trio.server.stats import ConnectionStats
 from tcpecho_trio.stdio.input import MAX_LINE, Input, LineReader
 from tcpecho_trio.texts import SPANISH
@@ -116,6 +116,25 @@ async def test_listing_shows_who_is_connected_and_what_passed(typed: Typed) -> N
     assert re.fullmatch(
         r"  1  127\.0\.0\.1:1  desde \d\d:\d\d:\d\d  mensajes: 1.234  bytes: 6.170", client
     )
+
+
+async def test_clients_elsewhere_stand_behind_our_own_and_are_counted(typed: Typed) -> None:
+    own = Listed(3, "127.0.0.1:1", 0.0, None, 5)
+    others = [ListedElsewhere("203.0.113.7:5 dos", 1), ListedElsewhere("… +12 dos", 12)]
+    everybody: list[Listed | ListedElsewhere] = [own, *others]
+
+    async def found() -> list[Listed | ListedElsewhere]:
+        return everybody
+
+    said: list[str] = []
+    words = Console(typed.input, said.append, texts=SPANISH, lifecycle=Lifecycle(), everybody=found)
+    await words.obey("listar")
+    assert said[0] == "Clientes conectados: 14"
+    assert said[1].startswith("  3  127.0.0.1:1  desde ")
+    assert said[2:] == (elsewhere := ["  –  203.0.113.7:5 dos", "  –  … +12 dos"])
+    everybody.remove(own)
+    await words.obey("listar")
+    assert said[4:] == ["Clientes conectados: 13", *elsewhere]
 
 
 async def test_help_and_unknown_words(typed: Typed) -> None:

@@ -76,6 +76,7 @@ class Victim:
             cwd=ROOT,
         )
         self.lines: list[bytes] = []
+        self._events: list[Event] = []  # those of them that have been parsed
         self._ended = False
         self._told = threading.Condition()
         self._reader = threading.Thread(target=self._read)
@@ -99,8 +100,9 @@ class Victim:
 
     def events(self, name: str | None = None) -> list[Event]:
         """What the journal has told so far."""
-        events = [json.loads(line) for line in list(self.lines)]
-        return [event for event in events if name in (None, event["event"])]
+        with self._told:
+            self._events += map(json.loads, self.lines[len(self._events) :])
+            return [event for event in self._events if name in (None, event["event"])]
 
     def wait_for(self, name: str, wanted: Callable[[Event], bool] = lambda _: True) -> Event:
         """The first such event, already told or still to come."""

@@ -273,9 +273,11 @@ async def test_a_server_that_stops_listening_in_the_middle() -> None:
             await stream.aclose()
 
         nursery.start_soon(accept)
-        report = await load(port, duration=0.5)
+        async with open_load(at(port, duration=1000.0)) as running:
+            await until(lambda: running.plan.tally.errors["refused"] >= 2)
+            running.stop()
+            report = await running.report()
     assert report.replies == 1
-    assert report.errors["refused"] >= 2
     assert adds_up(report)
 
 
@@ -285,7 +287,7 @@ async def test_a_server_that_never_answers() -> None:
             pass
 
     async with serving(listen) as port:
-        report = await load(port, connections=3, duration=0.1, timeout=0.2)
+        report = await load(port, connections=3, messages=3, timeout=0.2)
     assert only(report, "missing")
     assert report.errors["missing"] == 3
 
@@ -296,7 +298,7 @@ async def test_a_server_that_never_reads() -> None:
 
     async with serving(sleep) as port:
         report = await load(
-            port, connections=2, pipeline=10, size=(1_000_000, 1_000_000), duration=0.1, timeout=0.2
+            port, connections=2, pipeline=10, size=(1_000_000, 1_000_000), messages=20, timeout=0.2
         )
     assert only(report, "missing")
     assert report.errors["missing"] == 20
@@ -350,7 +352,9 @@ async def test_a_slow_reader_gets_everything_in_the_end() -> None:
 async def test_each_fault_of_our_own_server_has_its_counter(fault: str, kinds: set[str]) -> None:
     settings = Settings(faults=(Fault.parse(fault),))
     async with running_server(settings) as server:
-        report = await load(server.port, connections=3, duration=0.3, timeout=0.5)
+        # Where every message has its reply, none may be missing on a busy machine either.
+        timeout = 0.5 if kinds else 20.0
+        report = await load(server.port, connections=3, duration=0.3, timeout=timeout)
     assert adds_up(report)
     assert {kind for kind, count in report.errors.items() if count} <= kinds
     assert bool(report.error_count) == bool(kinds)

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 import ssl
+from contextlib import AsyncExitStack
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -26,7 +27,7 @@ from tcpecho_trio.server.tls import Tls
 from tcpecho_trio.tls.context import prepare
 from tests.support import running
 from tests.support.certificates import Certificates
-from tests.support.running import read_exactly, running_server
+from tests.support.running import Running, read_exactly, running_server
 from tests.support.schedules import CutTls, Schedule, Secure, expected, play, schedules
 from tests.support.tls_pairs import VERSIONS
 
@@ -34,23 +35,37 @@ pytestmark = pytest.mark.skipif(not pump_exists(), reason="there is no epoll her
 
 
 def agree_on(schedule: Schedule, tls: Tls | None = None, secure: Secure | None = None) -> None:
-    """On both paths a client is told what it has to be told."""
+    """On both paths a client is told what it has to be told.
 
-    async def main(pump: bool) -> bytes:
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(running, "PUMP", pump)
+    Both servers run at once, for most of the time is spent in the pauses of their clients.
+    """
+    told = {}
+
+    async def on(pump: bool, server: Running) -> None:
+        told[pump] = await play(server, schedule, secure)
+
+    async def main() -> None:
+        settings = Settings(dialect=schedule.dialect)
+        async with AsyncExitStack() as stack:
+            patched = stack.enter_context(pytest.MonkeyPatch.context())
             # A machine that is busy for longer than this would cost the client its last replies.
             patched.setattr("tcpecho_trio.server.connection.LINGER_TIME", 60)
-            async with running_server(Settings(dialect=schedule.dialect), tls=tls) as server:
-                return await play(server, schedule, secure)
+            servers = {}
+            for pump in (True, False):
+                patched.setattr(running, "PUMP", pump)
+                server = running_server(settings, tls=tls)
+                servers[pump] = await stack.enter_async_context(server)
+            async with trio.open_nursery() as nursery:
+                for pump, opened in servers.items():
+                    nursery.start_soon(on, pump, opened)
 
     whole, cut = expected(schedule)
+    trio.run(main)
     for pump in (True, False):
-        told = trio.run(main, pump)
         if cut:
-            assert whole.startswith(told)
+            assert whole.startswith(told[pump])
         else:
-            assert told == whole
+            assert told[pump] == whole
 
 
 @settings(max_examples=30)

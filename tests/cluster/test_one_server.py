@@ -19,7 +19,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from tcpecho_trio.cluster.supervised_server import SupervisedServer
+from tcpecho_trio.cluster.supervisor import Supervisor
 from tcpecho_trio.proxy_protocol import encode_v1
+from tcpecho_trio.server import Events, Lifecycle, Settings
 from tests.cluster.fleet import connect_all, crowd, fleet, waiting
 from tests.support.certificates import Certificates
 from tests.support.processes import PROGRAM, ROOT, at_terminal, exit_code, matched
@@ -435,15 +438,11 @@ def test_who_resets_at_once_costs_no_place() -> None:
             pass
 
 
-async def test_faults_can_be_changed_for_all_and_a_client_dismissed() -> None:
-    """What an administrator's endpoint builds on: questions that every worker answers."""
-    from tcpecho_trio.cluster.supervisor import Supervisor
-    from tcpecho_trio.server import Events, Lifecycle, Settings
-
-    lifecycle = Lifecycle()
-    supervisor = Supervisor(
+def supervised() -> Supervisor:
+    """A supervisor in this process; its workers are others."""
+    return Supervisor(
         Settings(host="127.0.0.1", port=0),
-        lifecycle,
+        Lifecycle(),
         Events(),
         processes=2,
         command=[*PROGRAM, "serve", "--processes", "2"],
@@ -451,6 +450,11 @@ async def test_faults_can_be_changed_for_all_and_a_client_dismissed() -> None:
         journal=lambda name, fields: None,
         access=lambda line: None,
     )
+
+
+async def test_faults_can_be_changed_for_all_and_a_client_dismissed() -> None:
+    """What an administrator's endpoint builds on: questions that every worker answers."""
+    supervisor = supervised()
     async with trio.open_nursery() as nursery:
         await nursery.start(lambda task_status: supervisor.run(tls=False, task_status=task_status))
         port = int(supervisor.names[0].rpartition(":")[2])
@@ -471,5 +475,14 @@ async def test_faults_can_be_changed_for_all_and_a_client_dismissed() -> None:
         assert sum((await supervisor.ask("dismiss", number=number)).values()) == 1
         assert await client.receive_some() == b""
         await client.aclose()
-        lifecycle.drain()
-        await lifecycle.wait_stopped()
+        supervisor.lifecycle.drain()
+        await supervisor.lifecycle.wait_stopped()
+
+
+async def test_what_tells_a_cluster_of_the_server_ends_with_it() -> None:
+    """It looks at the memory that the workers share, which is gone then."""
+    supervisor = supervised()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(lambda task_status: supervisor.run(tls=False, task_status=task_status))
+        nursery.start_soon(SupervisedServer(supervisor).watch)
+        supervisor.lifecycle.drain()

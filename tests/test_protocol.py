@@ -91,11 +91,15 @@ def test_the_last_line_without_lf_is_answered_and_not_obeyed() -> None:
 
 def test_replies_and_requests_keep_the_order_of_the_input() -> None:
     protocol = Protocol(ADMIN)
-    outputs = protocol.receive_data(b"hola\nLISTAR\r\nadios\nLISTAR \nAPAGAR\nno more\n")
+    outputs = protocol.receive_data(
+        b"hola\nLISTAR\r\nadios\nLISTAR \nLISTAR \t\r\nLISTAR\r \nAPAGAR\nno more\n"
+    )
     assert outputs == (
         b"HOLA\n",
         Request(LIST, b"\r\n"),
         b"ADIOS\n",
+        Request(LIST, b"\n"),
+        Request(LIST, b"\r\n"),
         Request(LIST, b"\n"),
         Request(ADMIN.words[b"APAGAR"], b"\n"),
     )
@@ -249,3 +253,11 @@ def test_only_the_first_line_shows_that_a_client_speaks_http() -> None:
     protocol = Protocol(ADMIN)
     assert protocol.receive_data(b"\n") == (b"\n",)
     assert protocol.receive_data(b"GET / HTTP/1.1\r\n") == (b"GET / HTTP/1.1\r\n",)
+
+
+@pytest.mark.parametrize("first", [b"\n", b"\r\n", b"hola\n"])
+def test_only_the_first_line_is_looked_at_for_another_protocol(first: bytes) -> None:
+    protocol = Protocol(ADMIN)
+    request = b"GET / HTTP/1.1\r\n"
+    assert protocol.receive_data(first) == (first.upper(),)
+    assert protocol.receive_data(request) == (request.upper(),)

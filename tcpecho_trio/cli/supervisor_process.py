@@ -22,7 +22,7 @@ from tcpecho_trio.cli.clustering import Clustering
 from tcpecho_trio.cli.orders import STOPPING, obey_console, obey_signals
 from tcpecho_trio.cli.processes import ProcessOptions
 from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
-from tcpecho_trio.cli.surroundings import log_writer, signals
+from tcpecho_trio.cli.surroundings import accept_failures, log_writer, signals, unraisable
 from tcpecho_trio.cluster.supervisor import Supervisor
 from tcpecho_trio.errors import CannotListen, CannotRead, CannotStart, TcpEchoError
 from tcpecho_trio.nurseries import open_nursery
@@ -154,6 +154,8 @@ async def run_supervisor(
     with contextlib.ExitStack() as stack:
         arriving = stack.enter_context(signals(*STOPPING))
         reloads = stack.enter_context(signals(signal.SIGHUP))
+        stack.enter_context(accept_failures(events))  # at the administrator's endpoint
+        stack.enter_context(unraisable(events))
         async with open_nursery(TcpEchoError) as surroundings:
             if log_file is not None:
                 stack.enter_context(log_file)

@@ -163,6 +163,22 @@ async def test_a_cancelled_hear_loses_nothing(autojump_clock: MockClock) -> None
         assert await client.receive_line() == "HOLA"
 
 
+async def test_a_list_is_there_before_a_person_notices_that_it_was_waited_for(
+    autojump_clock: MockClock,
+) -> None:
+    async def server(stream: trio.StapledStream) -> None:  # type: ignore[type-arg]
+        await stream.send_all(ADMIN.greeting.encode())
+        await stream.receive_some()
+        await stream.send_all(b"Clientes conectados:\na:1\n")
+        await trio.sleep(0.05)  # the mock clock's; a segment that is late
+        await stream.send_all(b"b:2\n")
+
+    async with against(server, ADMIN) as client:
+        begun = trio.current_time()
+        assert await client.ask("LISTAR") == "Clientes conectados:\na:1\nb:2"
+        assert trio.current_time() - begun < 0.05 + 0.2
+
+
 async def test_leaving_a_server_that_never_closes_takes_no_longer_than_it_may(
     autojump_clock: MockClock,
 ) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, memory_stream_pair
 
 from tcpecho_trio.client import GAP, LEAVE_TIME, Client, open_client
-from tcpecho_trio.client.raw import PIECE, TURN_NOTICE, RawClient, pieces
+from tcpecho_trio.client.raw import GREETING_TIME, PIECE, TURN_NOTICE, RawClient, pieces
 from tcpecho_trio.dialects import ADMIN, ECHO, STANDARD, Dialect
 from tcpecho_trio.errors import (
     ClientBusy,
@@ -305,6 +305,55 @@ async def test_a_message_waits_for_the_answer_to_the_one_before(autojump_clock: 
     with pytest.raises(ClientBusy):
         await client.send_message("otra")
     await client.send_message("DESCONEXION")  # but one may always leave
+
+
+async def test_what_was_cancelled_before_anything_went_out_is_not_waited_for(
+    autojump_clock: MockClock,
+) -> None:
+    client, server = await raw_pair()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await client.send_message("nunca")
+    assert scope.cancelled_caught
+    await client.send_message("hola")  # else: busy
+    assert await server.receive_some() == b"hola"
+
+
+async def test_a_greeting_that_is_not_known_is_waited_for_before_the_first_message_only(
+    autojump_clock: MockClock,
+) -> None:
+    client, server = await raw_pair()
+
+    async def answer() -> None:
+        await trio.sleep(GREETING_TIME / 2)  # the mock clock's
+        await server.send_all("¡Hola!".encode())
+        while data := await server.receive_some():
+            await server.send_all(data.upper())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        assert await client.ask("hola") == "HOLA"
+        assert client.greeting == "¡Hola!"
+        begun = trio.current_time()
+        assert await client.ask("adios") == "ADIOS"
+        assert trio.current_time() - begun < GAP + GREETING_TIME / 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_is_no_text_goes_out_as_it_is(autojump_clock: MockClock) -> None:
+    client, server = await raw_pair()
+    await client.send_message("a\udcff")
+    assert await server.receive_some() == b"a\xff"
+
+
+def test_what_cannot_be_cut_is_refused_beforehand() -> None:
+    ours, _ = memory_stream_pair()
+    client = RawClient(ours, STANDARD, "double:1")
+    with pytest.raises(MessageRefused, match="piece"):
+        client.check("a" + " " * 2 * PIECE + "b")
+    client.check("a" + "b" * 2 * PIECE)
+    with pytest.raises(MessageRefused, match="line feed"):
+        client.check("dos\nlíneas")
 
 
 async def test_a_conversation_hears_in_one_task_and_says_in_another(

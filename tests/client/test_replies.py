@@ -26,11 +26,11 @@ def parts(replies: Replies) -> list[Part]:
 
 
 def line(text: str) -> Part:
-    return Part(text, complete=True)
+    return Part(text, complete=True, ended=True)
 
 
 def within(text: str) -> Part:
-    return Part(text, complete=False)
+    return Part(text, complete=False, ended=True)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,34 @@ def test_without_lines_whatever_comes_before_a_gap_is_one_reply() -> None:
     assert (parts(replies), replies.due) == ([line("ADIOS")], 0)
 
 
+def test_a_gap_before_what_has_come_since_does_not_end_a_reply() -> None:
+    replies = Replies("raw")
+    replies.expect(None)
+    replies.feed(b"HO")
+    replies.quiet()
+    replies.feed(b"LA")
+    assert parts(replies) == []
+
+
+def test_no_byte_of_a_line_that_drips_in_is_looked_at_twice() -> None:
+    looked_at = 0
+
+    class Watched(bytearray):
+        def find(self, what: bytes, start: int = 0) -> int:  # type: ignore[override]
+            nonlocal looked_at
+            looked_at += len(self) - start
+            return super().find(what, start)
+
+    replies = Replies()
+    replies._buffer = Watched()
+    for _ in range(1000):
+        replies.feed(b"x")
+        assert replies.next_part() is None
+    replies.feed(b"\n")
+    assert parts(replies) == [line("x" * 1000)]
+    assert looked_at <= 1001
+
+
 def test_what_is_unfinished_may_be_taken_as_it_is() -> None:
     replies = Replies()
     replies.expect(None)
@@ -121,6 +149,44 @@ def test_what_is_unfinished_may_be_taken_as_it_is() -> None:
     assert (replies.due, replies.has_unfinished) == (0, False)
     replies.feed(b"X\n")
     assert parts(replies) == [line("X")]
+
+
+def test_what_is_no_text_is_kept_as_it_came() -> None:
+    for framing in ("line", "raw"):
+        replies = Replies(framing)
+        replies.feed(b"\xff")
+        assert replies.has_unfinished
+        assert replies.unfinished == "\udcff"
+        replies.feed(b"\n")
+        replies.quiet()
+        assert parts(replies) == [line("\udcff")]
+
+
+@pytest.mark.parametrize("framing", ["line", "raw"])
+def test_what_is_forgotten_is_no_part_of_what_comes_next(framing: str) -> None:
+    replies = Replies(framing)  # type: ignore[arg-type]
+    replies.feed(b"stray, and longer")
+    assert parts(replies) == []
+    replies.forget()
+    assert not replies.has_unfinished
+    replies.feed(b"\n")
+    replies.quiet()
+    assert parts(replies) == [line("")]
+
+
+@pytest.mark.parametrize("lines", [1, 3])
+def test_the_limit_of_a_list_is_that_of_all_its_lines(lines: int) -> None:
+    replies = Replies()
+    replies.expect(LIST)
+    size = REPLY_LIMIT // lines
+    for _ in range(lines - 1):
+        replies.feed(b"x" * (size - 1) + b"\n")
+        assert parts(replies) == [within("x" * (size - 1))]
+    replies.feed(b"x" * (REPLY_LIMIT - (lines - 1) * size))
+    assert parts(replies) == []
+    replies.feed(b"x")
+    with pytest.raises(ReplyTooLong):
+        replies.next_part()
 
 
 def test_what_nobody_asked_for_is_a_line_as_well() -> None:
@@ -139,8 +205,16 @@ def test_a_reply_has_a_limit_that_grows_with_its_message(framing: str) -> None:
         assert parts(replies) == []
         replies.feed(b"x")
         for _ in range(2):
-            with pytest.raises(ReplyTooLong):
+            with pytest.raises(ReplyTooLong, match="16 MiB"):
                 replies.next_part()
+
+
+def test_a_line_that_is_too_long_is_refused_also_when_it_comes_at_once() -> None:
+    replies = Replies()
+    replies.expect(None)
+    replies.feed(bytes(REPLY_LIMIT + 1) + b"\n")
+    with pytest.raises(ReplyTooLong):
+        replies.next_part()
 
 
 LINES = st.lists(st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), max_size=9))

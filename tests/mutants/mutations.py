@@ -152,7 +152,8 @@ def _changes_nothing(mutant: Mutant) -> bool:
     )
     return (
         one_encoding
-        or re.match(r"\w+(: TypeAlias)? = (Callable|Generator|bytes \|)", mutant.was) is not None
+        or re.match(r"\w+(: TypeAlias)? = (Callable|Generator|Literal|bytes \|)", mutant.was)
+        is not None
     )
 
 

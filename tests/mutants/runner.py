@@ -42,6 +42,9 @@ BUDGET = 600.0
 
 RESULT, OUTPUT = Path("result.json"), Path("output.txt")
 
+AUTOGROUP = Path("/proc/self/autogroup")
+"""The priority of the session as a whole, where Linux groups processes by it."""
+
 NOT_REWRITTEN = "ignore::pytest.PytestAssertRewriteWarning"
 """Plugins that are imported before pytest begins keep their assertions as they are."""
 
@@ -181,7 +184,7 @@ def run(order: Order) -> Result:
 
 def _child(order: Order) -> NoReturn:
     try:
-        os.setsid()
+        _begin_session()
         resource.setrlimit(resource.RLIMIT_CPU, (order.seconds, order.seconds + 5))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -207,6 +210,21 @@ def _child(order: Order) -> NoReturn:
         raise
     finally:
         os._exit(0)
+
+
+def _begin_session() -> None:
+    """Begin one, so that all of it can be killed; with as low a priority as the one before has.
+
+    Linux shares the processors among sessions, and each has a priority of its own
+    (*The autogroup feature*, sched(7)).
+    """
+    priority = b""
+    with suppress(OSError):
+        priority = AUTOGROUP.read_bytes().split()[-1]
+    os.setsid()
+    if priority:
+        with suppress(OSError):
+            AUTOGROUP.write_bytes(priority)
 
 
 def _wait(child: int, quiet: float) -> tuple[bool, float]:

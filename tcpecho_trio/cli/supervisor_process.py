@@ -22,11 +22,11 @@ from tcpecho_trio.cli.clustering import Clustering
 from tcpecho_trio.cli.orders import STOPPING, obey_console, obey_signals
 from tcpecho_trio.cli.processes import ProcessOptions
 from tcpecho_trio.cli.service_manager import Notifier, inherited_listeners
-from tcpecho_trio.cli.surroundings import log_writer, signals
+from tcpecho_trio.cli.surroundings import accept_failures, log_writer, signals, unraisable
 from tcpecho_trio.cluster.supervisor import Supervisor
 from tcpecho_trio.errors import CannotListen, CannotRead, CannotStart, TcpEchoError
 from tcpecho_trio.nurseries import open_nursery
-from tcpecho_trio.server import Events, Journal, Lifecycle, Settings
+from tcpecho_trio.server import Events, Journal, Lifecycle, Phase, Settings
 from tcpecho_trio.server.console import Listed
 from tcpecho_trio.server.events import AdminListening
 from tcpecho_trio.server.renderers import Put, Renderer, console_renderer, json_renderer
@@ -154,6 +154,8 @@ async def run_supervisor(
     with contextlib.ExitStack() as stack:
         arriving = stack.enter_context(signals(*STOPPING))
         reloads = stack.enter_context(signals(signal.SIGHUP))
+        stack.enter_context(accept_failures(events))  # at the administrator's endpoint
+        stack.enter_context(unraisable(events))
         async with open_nursery(TcpEchoError) as surroundings:
             if log_file is not None:
                 stack.enter_context(log_file)
@@ -167,25 +169,26 @@ async def run_supervisor(
             try:
                 if admin is not None:
                     admin_name = await surroundings.start(admin.run)
+                surroundings.start_soon(tell_manager)
                 over_tls = tls_files is not None
                 await surroundings.start(partial(supervisor.run, inherited, tls=over_tls))
-                if admin is not None and options.admin is not None:
-                    events.publish(AdminListening(admin_name))
-                    if options.admin.in_clear:
-                        errors.put(texts.admin_in_clear.format(listener=admin_name))
-                notifier.ready()
-                surroundings.start_soon(notifier.run)
-                surroundings.start_soon(tell_manager)
-                surroundings.start_soon(obey_reloads, reloads)
-                if clustering is not None:
-                    surroundings.start_soon(member.watch)
-                    surroundings.start_soon(clustering.run)
-                    surroundings.start_soon(obey_restarts)
-                if options.console:
-                    # With a JSON journal, answers to a person would be in the way of its reader.
-                    answer = errors.put if options.as_json else output.put
-                    listed = own if clustering is None else partial(clustering.everybody, own)
-                    surroundings.start_soon(obey_console, answer, texts, lifecycle, listed)
+                if lifecycle.phase is not Phase.STOPPED:  # else it has ended before it was ready
+                    if admin is not None and options.admin is not None:
+                        events.publish(AdminListening(admin_name))
+                        if options.admin.in_clear:
+                            errors.put(texts.admin_in_clear.format(listener=admin_name))
+                    notifier.ready()
+                    surroundings.start_soon(notifier.run)
+                    surroundings.start_soon(obey_reloads, reloads)
+                    if clustering is not None:
+                        surroundings.start_soon(member.watch)
+                        surroundings.start_soon(clustering.run)
+                        surroundings.start_soon(obey_restarts)
+                    if options.console:
+                        # A JSON journal's reader has no use for answers to a person.
+                        answer = errors.put if options.as_json else output.put
+                        listed = own if clustering is None else partial(clustering.everybody, own)
+                        surroundings.start_soon(obey_console, answer, texts, lifecycle, listed)
                 await lifecycle.wait_stopped()
             finally:
                 with trio.CancelScope(shield=True):  # each flush has its own deadline

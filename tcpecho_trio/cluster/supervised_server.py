@@ -8,6 +8,7 @@ import trio
 
 from tcpecho_trio.cluster.membership import TICK
 from tcpecho_trio.cluster.supervisor import Supervisor
+from tcpecho_trio.server import Phase
 
 
 class SupervisedServer:
@@ -48,10 +49,10 @@ class SupervisedServer:
         return self._clients
 
     async def watch(self) -> None:
-        """Keep the list, until cancelled."""
+        """Keep the list, until cancelled or until the server has ended."""
         seen: object = None
         again = False
-        while True:
+        while self._supervisor.lifecycle.phase is not Phase.STOPPED:
             marks = self._supervisor.marks
             if again or marks != seen:
                 again, seen = marks != seen, marks

@@ -64,19 +64,24 @@ class WorkerProcess:
     ) -> None:
         self.number = number
         ours, theirs = socket.socketpair()
+        self._errors = -1
         try:
-            with theirs, _blocked():
-                self._process = subprocess.Popen(  # noqa: S603  ourselves
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,  # two processes must not write to one log
-                    stderr=subprocess.PIPE,
-                    pass_fds=(theirs.fileno(), *descriptors),
-                    env={**environ, CHANNEL: str(theirs.fileno())},
-                    process_group=group,
-                )
+            with theirs:
+                self._errors, writing = os.pipe()  # now: later there may be no descriptors left
+                with os.fdopen(writing, "wb") as errors, _blocked():
+                    self._process = subprocess.Popen(  # noqa: S603  ourselves
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,  # two processes must not write to one log
+                        stderr=errors,
+                        pass_fds=(theirs.fileno(), *descriptors),
+                        env={**environ, CHANNEL: str(theirs.fileno())},
+                        process_group=group,
+                    )
         except BaseException:  # no process, no line to it
             ours.close()
+            if self._errors >= 0:
+                os.close(self._errors)
             raise
         self.channel = Channel(ours, answers)
         self.pid = self._process.pid
@@ -171,22 +176,20 @@ class WorkerProcess:
 
     async def _read_errors(self, said: Callable[[str], None]) -> None:
         rest, lines = b"", 0
-        if (pipe := self._process.stderr) is not None:
-            async with trio.lowlevel.FdStream(os.dup(pipe.fileno())) as stream:
-                pipe.close()
-                async for data in stream:
-                    *whole, rest = (rest + data).split(b"\n")
-                    rest = rest[:LONGEST_SAID]
-                    for line in whole:
-                        lines += 1
-                        if lines <= MOST_SAID:
-                            text = shown(line[:LONGEST_SAID])
-                            said(text)
-                            # An error of ours is one line, and a hint may follow; of a traceback
-                            # the last line says what has happened.
-                            if not self._has_said_why:
-                                self._has_said_why = text.startswith(OUR_ERROR)
-                                self.last_words = text.removeprefix(OUR_ERROR)
+        async with trio.lowlevel.FdStream(self._errors) as stream:
+            async for data in stream:
+                *whole, rest = (rest + data).split(b"\n")
+                rest = rest[:LONGEST_SAID]
+                for line in whole:
+                    lines += 1
+                    if lines <= MOST_SAID:
+                        text = shown(line[:LONGEST_SAID])
+                        said(text)
+                        # An error of ours is one line, and a hint may follow; of a traceback
+                        # the last line says what has happened.
+                        if not self._has_said_why:
+                            self._has_said_why = text.startswith(OUR_ERROR)
+                            self.last_words = text.removeprefix(OUR_ERROR)
 
     async def _wait(self) -> None:
         """Until the process has ended."""

@@ -34,9 +34,10 @@ from tcpecho_trio.texts.library import LIBRARY
 from tests.support.protocol_inputs import cuts
 from tests.support.running import running_server
 
-pytestmark = pytest.mark.usefixtures("path")  # on the pump, and without it
+on_both_paths = pytest.mark.usefixtures("path")  # on the pump, and without it
 
 
+@on_both_paths
 async def test_ask_returns_the_reply() -> None:
     async with running_server() as server, open_client("127.0.0.1", server.port) as client:
         assert await client.ask("hola") == "HOLA"
@@ -46,6 +47,7 @@ async def test_ask_returns_the_reply() -> None:
         assert await client.leave() == "Conexión cerrada"
 
 
+@on_both_paths
 async def test_the_greeting_is_not_a_reply_and_a_list_is_one() -> None:
     async with (
         running_server(Settings(dialect=ADMIN)) as server,
@@ -60,6 +62,7 @@ async def test_the_greeting_is_not_a_reply_and_a_list_is_one() -> None:
         assert await other.leave("DESCONEXION") == "SERVIDOR CERRÁNDOSE..."
 
 
+@on_both_paths
 async def test_the_salutation_is_answered() -> None:
     async with (
         running_server(Settings(dialect=SALUTATION)) as server,
@@ -68,6 +71,7 @@ async def test_the_salutation_is_answered() -> None:
         assert await client.ask("hola servidor") == "HOLA CLIENTE"
 
 
+@on_both_paths
 async def test_a_dialect_without_a_leaving_word_is_left_by_half_closing() -> None:
     async with (
         running_server(Settings(dialect=ECHO)) as server,
@@ -77,6 +81,7 @@ async def test_a_dialect_without_a_leaving_word_is_left_by_half_closing() -> Non
         assert await client.leave() == ""
 
 
+@on_both_paths
 async def test_asking_a_server_that_has_left_says_so() -> None:
     async with running_server() as server, open_client("127.0.0.1", server.port) as client:
         assert await client.ask("hola") == "HOLA"
@@ -282,6 +287,7 @@ async def test_after_a_send_that_was_cut_short_nothing_can_be_said() -> None:
         await client.ask("hola")
 
 
+@on_both_paths
 async def test_an_ask_that_was_cancelled_before_it_began_has_done_nothing() -> None:
     async with running_server() as server, open_client("127.0.0.1", server.port) as client:
         with trio.move_on_after(0):
@@ -289,6 +295,7 @@ async def test_an_ask_that_was_cancelled_before_it_began_has_done_nothing() -> N
         assert await client.ask("hola") == "HOLA"
 
 
+@on_both_paths
 @pytest.mark.parametrize("framing", ["line", "raw"])
 async def test_a_message_that_was_cancelled_before_it_went_out_has_no_reply(
     framing: Framing,
@@ -346,6 +353,7 @@ async def test_two_tasks_that_listen_or_send_at_once_are_told() -> None:
             nursery.cancel_scope.cancel()
 
 
+@on_both_paths
 async def test_a_client_whose_block_has_ended_says_so() -> None:
     async with running_server() as server:
         async with open_client("127.0.0.1", server.port) as client:

@@ -15,7 +15,7 @@ from tcpecho_trio.errors import ConnectionLost, TooSlow
 from tests.support.naive_model import upper
 from tests.support.running import Running, running_server
 
-pytestmark = pytest.mark.usefixtures("path")  # on the pump, and without it
+on_both_paths = pytest.mark.usefixtures("path")  # on the pump, and without it
 
 
 def source_of(*chunks: bytes) -> Source:
@@ -45,12 +45,14 @@ async def through(server: Running, source: Source) -> bytes:
     return bytes(collected)
 
 
+@on_both_paths
 async def test_more_than_every_buffer_comes_back_in_upper_case() -> None:
     chunk = ("añejo € " * 1000 + "\n").encode() * 30 + b"\xff\xfe\n"
     async with running_server() as server:
         assert await through(server, source_of(*[chunk] * 60)) == upper(chunk) * 60
 
 
+@on_both_paths
 async def test_the_end_of_the_input_is_answered() -> None:
     async with running_server() as server:
         assert await through(server, source_of(b"hola\nDESCO")) == b"HOLA\nDESCO"
@@ -92,6 +94,7 @@ async def test_complete_lines_have_a_second_for_their_replies_before_the_half_cl
     assert ended == [pytest.approx(half_closed_at)]
 
 
+@on_both_paths
 async def test_a_server_that_leaves_before_the_input_ends_is_an_error() -> None:
     async def endless() -> bytes:
         await trio.sleep_forever()
@@ -194,6 +197,7 @@ async def test_a_time_limit_is_for_replies_and_not_for_the_sink(
         nursery.cancel_scope.cancel()
 
 
+@on_both_paths
 async def test_after_a_leaving_word_the_server_may_leave() -> None:
     first = True
 
@@ -209,6 +213,7 @@ async def test_after_a_leaving_word_the_server_may_leave() -> None:
         assert reply == "HOLA\nConexión cerrada\r\n".encode()
 
 
+@on_both_paths
 async def test_a_failing_source_or_sink_is_told() -> None:
     async def failing(*_: object) -> bytes:
         await trio.lowlevel.checkpoint()

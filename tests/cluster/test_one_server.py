@@ -9,6 +9,7 @@ import re
 import select
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import threading
@@ -18,7 +19,12 @@ from pathlib import Path
 import pytest
 import trio
 
+from tcpecho_trio.cluster.supervised_server import SupervisedServer
+from tcpecho_trio.cluster.supervisor import Supervisor
+from tcpecho_trio.proxy_protocol import encode_v1
+from tcpecho_trio.server import Events, Lifecycle, Settings
 from tests.cluster.fleet import connect_all, crowd, fleet, waiting
+from tests.support.certificates import Certificates
 from tests.support.processes import PROGRAM, ROOT, at_terminal, exit_code, matched
 from tests.support.victim import PATIENCE, read_all, read_exactly
 
@@ -318,6 +324,39 @@ def test_every_kind_of_endpoint_is_shared(tmp_path: Path) -> None:
     assert not Path(f"{path}.lock").exists()
 
 
+def test_behind_a_proxy_over_tls_every_process_sees_the_real_client(
+    certificates: Certificates,
+) -> None:
+    files = certificates.files
+    options = ("--tls-cert", str(files.certificate), "--tls-key", str(files.key))
+    with fleet(*INSPECT, "--listen", "tls://127.0.0.1:0?proxy=required", *options) as server:
+        address = ("127.0.0.1", int(server.events("listening")[-1]["listener"].rpartition(":")[2]))
+        context = ssl.create_default_context(cafile=certificates.ca_file)
+        workers = set()
+        with contextlib.ExitStack() as stack:
+            for port in range(1, 21):
+                bare = stack.enter_context(socket.create_connection(address))
+                bare.settimeout(PATIENCE)
+                bare.sendall(encode_v1(("203.0.113.7", port), ("198.51.100.1", 5)))
+                client = stack.enter_context(context.wrap_socket(bare, server_hostname="localhost"))
+                client.sendall(b"REPORT\n")
+                with client.makefile("rb") as replies:
+                    report = json.loads(replies.readline())
+                assert (report["client"], report["proxy"]["version"]) == (f"203.0.113.7:{port}", 1)
+                assert report["tls"]["version"] == "TLSv1.3"
+                workers.add(report["server"]["worker"])
+            assert workers == {1, 2}
+            # Without a header nobody comes in, whichever process it is that looks.
+            for _ in range(4):
+                with (
+                    socket.create_connection(address, PATIENCE) as bare,
+                    pytest.raises((ssl.SSLError, ConnectionError)),
+                ):
+                    context.wrap_socket(bare, server_hostname="localhost")
+        assert server.stop() == 0
+        assert {e["fault"] for e in server.events("proxy_refused")} == {"not_proxy"}
+
+
 def test_a_port_that_is_taken_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -399,15 +438,11 @@ def test_who_resets_at_once_costs_no_place() -> None:
             pass
 
 
-async def test_faults_can_be_changed_for_all_and_a_client_dismissed() -> None:
-    """What an administrator's endpoint builds on: questions that every worker answers."""
-    from tcpecho_trio.cluster.supervisor import Supervisor
-    from tcpecho_trio.server import Events, Lifecycle, Settings
-
-    lifecycle = Lifecycle()
-    supervisor = Supervisor(
+def supervised() -> Supervisor:
+    """A supervisor in this process; its workers are others."""
+    return Supervisor(
         Settings(host="127.0.0.1", port=0),
-        lifecycle,
+        Lifecycle(),
         Events(),
         processes=2,
         command=[*PROGRAM, "serve", "--processes", "2"],
@@ -415,6 +450,11 @@ async def test_faults_can_be_changed_for_all_and_a_client_dismissed() -> None:
         journal=lambda name, fields: None,
         access=lambda line: None,
     )
+
+
+async def test_faults_can_be_changed_for_all_and_a_client_dismissed() -> None:
+    """What an administrator's endpoint builds on: questions that every worker answers."""
+    supervisor = supervised()
     async with trio.open_nursery() as nursery:
         await nursery.start(lambda task_status: supervisor.run(tls=False, task_status=task_status))
         port = int(supervisor.names[0].rpartition(":")[2])
@@ -435,5 +475,14 @@ async def test_faults_can_be_changed_for_all_and_a_client_dismissed() -> None:
         assert sum((await supervisor.ask("dismiss", number=number)).values()) == 1
         assert await client.receive_some() == b""
         await client.aclose()
-        lifecycle.drain()
-        await lifecycle.wait_stopped()
+        supervisor.lifecycle.drain()
+        await supervisor.lifecycle.wait_stopped()
+
+
+async def test_what_tells_a_cluster_of_the_server_ends_with_it() -> None:
+    """It looks at the memory that the workers share, which is gone then."""
+    supervisor = supervised()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(lambda task_status: supervisor.run(tls=False, task_status=task_status))
+        nursery.start_soon(SupervisedServer(supervisor).watch)
+        supervisor.lifecycle.drain()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -272,6 +274,34 @@ def test_if_no_worker_can_be_started_one_line_says_why(command: str, reason: str
     assert line.startswith("Error: no process of the server could be started: ")
     assert reason in line.lower() or reason in line
     assert done.returncode == 3
+
+
+def test_a_server_that_ends_before_it_is_ready_never_says_that_it_is(tmp_path: Path) -> None:
+    code = BROKEN.format(command="['sleep', '60']")
+    options = ("--processes", "2", "--drain-timeout", "0", "--no-console", "--log-format", "json")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(PATIENCE)
+        server = subprocess.Popen(
+            [
+                *(sys.executable, "-bb", "-c", code, "serve", "--port", "0", *options),
+                *("--admin", f"unix://{tmp_path / 'admin.sock'}"),
+            ],
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env={**os.environ, "NOTIFY_SOCKET": manager.getsockname()},
+        )
+        deadline = time.monotonic() + PATIENCE
+        while len(children_of(server.pid)) < 3:
+            assert time.monotonic() < deadline
+        server.send_signal(signal.SIGTERM)
+        assert manager.recv(100) == b"STOPPING=1"
+        out, _ = server.communicate()
+        assert server.returncode == 0
+        assert [json.loads(line)["event"] for line in out.splitlines()] == ["draining", "stopped"]
+        manager.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            manager.recv(100)
 
 
 def test_who_cannot_be_replaced_is_tried_again_and_again(tmp_path: Path) -> None:

@@ -189,26 +189,64 @@ def test_a_terminal_that_vanishes_takes_no_server_with_it() -> None:
     assert terminal.wait() == 0
 
 
+RESTARTED = """\
+import os, sys
+from tcpecho_trio.cli import main, server_process  # what takes long: once, for all of them
+for _ in sys.stdin:
+    if not (pid := os.fork()):
+        sys.exit(main())
+    print("pid", pid, flush=True)
+    print("code", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+"""The program, once more in a process of its own for each line of input."""
+
+
 def test_twenty_restarts_with_clients_attached() -> None:
     with attacked() as first:
         port = first.port
-    with contextlib.ExitStack() as attached:
+    command = [*PROGRAM[:2], "-c", RESTARTED, "serve", "--port", str(port), "--no-console"]
+    starter = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+    def end() -> None:
+        """Leave nothing behind, whatever has failed."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(starter.pid, signal.SIGKILL)
+
+    with starter, contextlib.ExitStack() as attached:
+        attached.callback(end)
+        assert starter.stdin is not None
+
+        def read_until(*wanted: str) -> list[str]:
+            """Lines until there is one with each of these."""
+            assert starter.stdout is not None
+            lines: list[str] = []
+            while not all(any(word in line for line in lines) for word in wanted):
+                lines.append(starter.stdout.readline())
+                assert lines[-1], lines
+                assert "code" in wanted or not lines[-1].startswith("code"), lines
+            return lines
+
         for _ in range(20):
-            server = subprocess.Popen(
-                [*PROGRAM, "serve", "--port", str(port), "--no-console"],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=ROOT,
-            )
-            assert server.stdout is not None
-            assert b"activo" in server.stdout.readline()
+            starter.stdin.write("\n")
+            starter.stdin.flush()
+            told = read_until("pid", "activo")
+            (pid,) = (int(line.split()[1]) for line in told if line.startswith("pid"))
             client = attached.enter_context(OldClient(port))
             assert client.ask("hola") == "HOLA"
-            server.send_signal(signal.SIGTERM)
+            os.kill(pid, signal.SIGTERM)
             assert client.hear() == ""
             client.socket.shutdown(socket.SHUT_WR)  # so that nobody lingers
-            _, err = server.communicate(timeout=PATIENCE)
-            assert (server.returncode, err) == (0, b"")
+            assert read_until("code")[-1] == "code 0\n"
+        _, err = starter.communicate(timeout=PATIENCE)
+        assert (starter.returncode, err) == (0, "")
 
 
 def test_a_port_already_taken(server: Victim) -> None:

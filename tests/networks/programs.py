@@ -105,6 +105,14 @@ def haproxy_says(folder: Path, listener: str, server: str = "a") -> dict[str, st
     return next(row for row in rows if (row["pxname"], row["svname"]) == (listener, server))
 
 
+def nginx_stream() -> Path:
+    """The file of nginx's stream module; the test is skipped where it is not installed."""
+    module = next((m for f in NGINX_STREAM for m in Path(f).glob("ngx_stream_module.so")), None)
+    if module is None:
+        pytest.skip("nginx's stream module is not installed")
+    return module
+
+
 @contextlib.contextmanager
 def nginx(folder: Path, servers: Mapping[str, str]) -> Iterator[dict[str, int]]:
     """nginx in the foreground with its stream module; the port of each server, by its name.
@@ -113,10 +121,7 @@ def nginx(folder: Path, servers: Mapping[str, str]) -> Iterator[dict[str, int]]:
       folder: for everything that it writes.
       servers: each server's lines; ``LISTEN`` in them stands for its address.
     """
-    path = program("nginx")
-    module = next((m for f in NGINX_STREAM for m in Path(f).glob("ngx_stream_module.so")), None)
-    if module is None:
-        pytest.skip("nginx's stream module is not installed")
+    path, module = program("nginx"), nginx_stream()
     for _ in range(PORT_ATTEMPTS):
         ports = dict(zip(servers, free_ports(len(servers)), strict=True))
         sections = [

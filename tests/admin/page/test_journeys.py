@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from tests.admin.page.conftest import Open
 from tests.admin.page.visits import Served
-from tests.support.processes import PATIENCE
+from tests.cluster.redis_server import running_redis
+from tests.support.processes import PATIENCE, OldClient, serving
 
 
 def test_two_tabs_and_an_nc_talk(served: Served, visit: Open, which_nc: str) -> None:
@@ -226,6 +229,34 @@ def test_after_a_restart_the_page_goes_on_by_itself(served: Served, visit: Open)
         with again.client() as client:
             client.ask("y yo")
             tab.passes("Y YO")
+
+
+def test_in_a_cluster_of_several_processes_each_client_has_its_server_and_its_process(
+    visit: Open, tmp_path: Path
+) -> None:
+    with contextlib.ExitStack() as stack:
+        redis = stack.enter_context(running_redis(tmp_path))
+        several = ("--processes", "2", "--cluster", redis.url, "--cluster-name")
+        served = stack.enter_context(Served(*several, "norte"))
+        other = stack.enter_context(serving(*several, "sur"))
+        here = [stack.enter_context(OldClient(served.port)) for _ in range(4)]
+        there = stack.enter_context(OldClient(other.port))
+        for client in (*here, there):
+            assert client.ask("hola\n") == "HOLA\n"
+        tab = visit(served.url)
+        rows = tab.page.locator("#clients-rows tr")
+        rows.nth(4).wait_for()
+        assert rows.filter(has_text="norte").count() == 4
+        assert rows.locator(".act button").count() == 4
+        for worker in ("1", "2"):
+            assert rows.filter(has_text="norte").filter(has_text=f"proceso {worker}").count() >= 1
+        elsewhere = rows.filter(has_text="sur")
+        text = elsewhere.inner_text()
+        assert str(there.socket.getsockname()[1]) in text
+        assert "proceso" not in text
+        assert elsewhere.locator(".act button").count() == 0  # only its own server lets it go
+        there.socket.close()
+        elsewhere.wait_for(state="detached")
 
 
 def test_several_processes_are_seen_and_one_that_dies(visit: Open) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import socket
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -201,6 +202,23 @@ async def test_a_broken_connection_is_an_error_of_ours() -> None:
     with pytest.raises(ConnectionLost, match="double:1") as caught:
         await client.send_message("hola")
     assert isinstance(caught.value.__cause__, trio.BrokenResourceError)
+
+
+async def test_a_certificate_that_is_asked_for_after_the_handshake_is_told_with_the_server() -> (
+    None
+):
+    class Refusing:
+        """What TLS 1.3 tells a client that has sent no certificate, and only now."""
+
+        async def receive_some(self, _: int) -> bytes:
+            await trio.lowlevel.checkpoint()
+            alert = ssl.SSLError(1, "alert")
+            alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+            raise trio.BrokenResourceError from alert
+
+    client = Client(Refusing(), STANDARD, "double:1")  # type: ignore[arg-type]
+    with pytest.raises(ConnectionLost, match=r"double:1.*certificate_required"):
+        await client.receive_line()
 
 
 async def test_a_reset_is_an_error_of_ours() -> None:

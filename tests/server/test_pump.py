@@ -20,6 +20,7 @@ from tcpecho_trio.dialects import STANDARD
 from tcpecho_trio.protocol import Protocol
 from tcpecho_trio.server import Events, Settings
 from tcpecho_trio.server import pump as pump_module
+from tcpecho_trio.server import traffic as traffic_module
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.pump import BATCH, Pump, pump_exists
 from tcpecho_trio.server.stats import ConnectionStats
@@ -151,6 +152,21 @@ async def test_what_came_before_a_client_is_carried_is_answered_without_a_pass_o
         assert await read_exactly(ours, 5) == b"HOLA\n"
         assert before <= client.stats.active <= trio.current_time()
         nursery.cancel_scope.cancel()
+    pump.close()
+
+
+async def test_a_connection_that_is_broken_when_it_is_to_be_carried_is_not_carried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> None:
+        raise ConnectionResetError
+
+    pump = Pump(Events())
+    ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
+    async with ours, theirs:
+        monkeypatch.setattr(traffic_module, "read", broken)
+        with pytest.raises(trio.BrokenResourceError):
+            await pump.carry(theirs, Client())
     pump.close()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from tcpecho_trio.dialects import ADMIN, STANDARD, Dialect
 from tcpecho_trio.server import Events, Lifecycle, Registry, Settings, serve
@@ -68,8 +69,14 @@ async def test_plain_traffic_takes_no_task_from_its_beginning_to_its_end() -> No
     assert most == 0
 
 
-def test_a_pump_adopts_no_client_before_somebody_stands_for_their_tasks() -> None:
-    pump = Pump(Events())
+async def test_a_pump_adopts_clients_only_while_somebody_stands_for_their_tasks() -> None:
+    pump, last_came = Pump(Events()), trio.Event()
+    assert not pump.adopting
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pump.keep, last_came)
+        await trio.testing.wait_all_tasks_blocked()
+        assert pump.adopting
+        last_came.set()
     assert not pump.adopting
     pump.close()
 

@@ -104,13 +104,11 @@ async def test_a_server_that_is_busy_is_waited_for_and_that_is_said(soon: None) 
 
 
 async def test_with_a_time_limit_a_busy_server_is_given_up() -> None:
-    with (
-        OldServer() as server,
-        occupied(server),
-        pytest.raises(TooSlow, match=r"does not reply within 0\.05 s"),
-    ):
-        async with open_client("127.0.0.1", server.port, framing="raw", timeout=0.05) as client:
-            await client.ask("hola")
+    with OldServer() as server, occupied(server):
+        async with open_client("127.0.0.1", server.port, framing="raw") as client:
+            client.timeout = 0.05  # of a reply only: on a busy machine to connect takes longer
+            with pytest.raises(TooSlow, match=r"does not reply within 0\.05 s"):
+                await client.ask("hola")
 
 
 @pytest.mark.parametrize("letter", ["a", "ñ", "€", "😀"])
@@ -351,9 +349,84 @@ def test_what_cannot_be_cut_is_refused_beforehand() -> None:
     client = RawClient(ours, STANDARD, "double:1")
     with pytest.raises(MessageRefused, match="piece"):
         client.check("a" + " " * 2 * PIECE + "b")
-    client.check("a" + "b" * 2 * PIECE)
+    client.check("a" + "b" * 2 * PIECE + "\udcff")
     with pytest.raises(MessageRefused, match="line feed"):
         client.check("dos\nlíneas")
+
+
+@pytest.mark.parametrize("greeting", ["¡Hola!".encode(), b"\xa1Hola!"])
+async def test_after_a_greeting_alone_the_leaving_word_waits_for_a_reply_that_is_due(
+    autojump_clock: MockClock, greeting: bytes
+) -> None:
+    client, server = await raw_pair()
+
+    async def answer() -> None:
+        await server.send_all(greeting)
+        assert await server.receive_some() == b"hola"
+        await trio.sleep(1)  # the mock clock's
+        await server.send_all(b"HOLA")
+        assert await server.receive_some() == b"DESCONEXION"
+        await server.send_eof()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        with trio.move_on_after(0.5):
+            await client.ask("hola")
+        assert client.greeting == greeting.decode("utf-8", "replace")
+        assert await client.leave() == ""
+
+
+async def test_a_server_whose_greeting_is_known_is_not_waited_for(
+    autojump_clock: MockClock,
+) -> None:
+    client, server = await raw_pair(ADMIN)
+
+    async def answer() -> None:
+        while data := await server.receive_some():
+            await server.send_all(data.upper())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        begun = trio.current_time()
+        assert await client.ask("hola") == "HOLA"
+        assert trio.current_time() - begun < GAP + GREETING_TIME / 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_server_that_has_left_is_sent_nothing_more(autojump_clock: MockClock) -> None:
+    client, server = await raw_pair()
+    await server.send_eof()
+    for _ in range(2):
+        with pytest.raises(ServerLeft, match="closed"):
+            await client.ask("hola")
+    with trio.move_on_after(1) as waiting:
+        await server.receive_some()
+    assert waiting.cancelled_caught
+
+
+async def test_after_the_leaving_word_the_server_is_heard_to_its_end(
+    autojump_clock: MockClock,
+) -> None:
+    client, server = await raw_pair()
+    begun = trio.current_time()
+
+    async def answer() -> None:
+        assert await server.receive_some() == b"DESCONEXION"
+        await trio.sleep(1)  # the mock clock's
+        await server.send_all(b"adios")
+        await server.send_eof()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        await client.send_message("DESCONEXION")
+        await client.close_politely()
+        assert trio.current_time() - begun == pytest.approx(1)
+
+
+async def test_no_piece_of_a_message_is_a_word(autojump_clock: MockClock) -> None:
+    client, server = await raw_pair()
+    await client.send_message("x" * PIECE + "desconexion")
+    assert 0 < len(await server.receive_some()) < PIECE
 
 
 async def test_a_conversation_hears_in_one_task_and_says_in_another(
@@ -425,6 +498,6 @@ async def test_a_broken_connection_is_an_error_of_ours() -> None:
     ours, theirs = memory_stream_pair()
     client = RawClient(ours, STANDARD, "double:1")
     await theirs.aclose()
-    with pytest.raises(ConnectionLost):
+    with pytest.raises(ConnectionLost, match="double:1"):
         await client.leave()
     await client.close_politely()  # the server has gone

@@ -499,7 +499,7 @@ redis.connect(sys.argv[1])
 while True:
     redis.sendall(f"PEXPIRE {sys.argv[2]} 3400\\r\\n".encode())
     redis.recv(99)
-    time.sleep(0.05)
+    time.sleep(0.05)  # the pace of its heartbeats
 """
 """Keeps a record alive whose server hangs."""
 

@@ -222,6 +222,25 @@ async def test_a_bug_in_the_first_turn_is_told_with_whom_it_met(
         assert isinstance(closed, ConnectionClosed)
 
 
+async def test_whoever_is_gone_at_the_first_turn_is_a_probe(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise ConnectionResetError
+
+    async with running_server() as server:
+        story = Story(server)
+        with monkeypatch.context() as patch:
+            patch.setattr(f"tcpecho_trio.server.{path}.move_bare", gone)
+            async with server.at_the_door(b"hola\n") as client:
+                info = await story.of(client)
+                await until(lambda: server.registry.closed == 1)
+        opened, closed = await story.ended(probe=1)
+        assert opened == ConnectionOpened(info)
+        assert isinstance(closed, ConnectionClosed)
+        assert closed.connection == info
+
+
 MORE_THAN_SOCKETS_HOLD = replace(ADMIN, greeting="x" * 20_000_000)
 """A dialect whose greeting a client has to read (tcp(7): tcp_wmem and tcp_rmem end at some MiB)."""
 

@@ -25,11 +25,12 @@ from tcpecho_trio.server.pump import BATCH, Pump, pump_exists
 from tcpecho_trio.server.stats import ConnectionStats
 from tcpecho_trio.server.tls import Tls
 from tcpecho_trio.tls.context import prepare
+from tcpecho_trio.tls.stream import TlsStream
 from tests.support import running
 from tests.support.certificates import Certificates
 from tests.support.running import Running, read_exactly, running_server
 from tests.support.schedules import CutTls, Schedule, Secure, expected, play, schedules
-from tests.support.tls_pairs import VERSIONS
+from tests.support.tls_pairs import VERSIONS, Ends
 
 pytestmark = pytest.mark.skipif(not pump_exists(), reason="there is no epoll here")
 
@@ -127,6 +128,30 @@ async def test_cancelling_a_carried_client_unregisters_it_and_loses_no_byte() ->
         await ours.send_all(b"for the task itself")
         assert await theirs.receive_some() == b"for the task itself"
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_what_came_before_a_client_is_carried_is_answered_without_a_pass_of_the_pump(
+    certificates: Certificates, secure: bool
+) -> None:
+    pump, client = Pump(Events()), Client()
+    ends = Ends(certificates, ssl.TLSVersion.TLSv1_2)  # no tickets come first
+    async with contextlib.AsyncExitStack() as stack, trio.open_nursery() as nursery:
+        ours: trio.abc.HalfCloseableStream
+        theirs: trio.SocketStream | TlsStream
+        if secure:
+            theirs, ours = await stack.enter_async_context(ends.connected())
+        else:
+            ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
+            await stack.enter_async_context(ours)
+            await stack.enter_async_context(theirs)
+        await ours.send_all(b"hola\n")
+        before = trio.current_time()
+        nursery.start_soon(pump.carry, theirs, client)
+        assert await read_exactly(ours, 5) == b"HOLA\n"
+        assert before <= client.stats.active <= trio.current_time()
+        nursery.cancel_scope.cancel()
+    pump.close()
 
 
 async def test_what_is_not_plain_is_handed_back() -> None:

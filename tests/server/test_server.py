@@ -22,6 +22,7 @@ from tcpecho_trio.server.endpoints import Endpoint, Scheme
 from tcpecho_trio.server.faults import Fault, Kind
 from tcpecho_trio.server.peer import Peer
 from tcpecho_trio.texts import ENGLISH
+from tests.support import running
 from tests.support.running import Told, read_all, read_exactly, running_server, told_by, until
 
 pytestmark = pytest.mark.usefixtures("path")  # on the pump, and without it
@@ -192,7 +193,8 @@ async def test_a_drain_of_nobody_is_at_once() -> None:
 async def test_cancelling_serve_cuts_everybody() -> None:
     async with trio.open_nursery() as nursery:
         lifecycle, registry, told = Lifecycle(), Registry(), Told()
-        server = partial(serve, Settings(host="127.0.0.1", port=0))
+        settings = Settings(host="127.0.0.1", port=0, pump=running.PUMP)
+        server = partial(serve, settings)
         (listener,) = await nursery.start(
             partial(server, lifecycle=lifecycle, registry=registry, events=told_by(told))
         )
@@ -208,7 +210,8 @@ async def test_newcomers_at_the_moment_of_a_cancellation_are_cut_and_no_bug(pass
     told = Told()
     peers: list[socket.socket] = []
     async with trio.open_nursery() as nursery:
-        server = partial(serve, Settings(host="127.0.0.1", port=0), registry=Registry())
+        settings = Settings(host="127.0.0.1", port=0, pump=running.PUMP)
+        server = partial(serve, settings, registry=Registry())
         (listener,) = await nursery.start(
             partial(server, lifecycle=Lifecycle(), events=told_by(told))
         )

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from tcpecho_trio.dialects import ADMIN
-from tcpecho_trio.server import Lifecycle, Registry, Settings, serve
+from tcpecho_trio.dialects import ADMIN, STANDARD, Dialect
+from tcpecho_trio.server import Events, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection import Connection
-from tcpecho_trio.server.pump import pump_exists
+from tcpecho_trio.server.pump import Pump, pump_exists
 from tests.support.running import Running, read_all, read_exactly, running_server, until
 
 pytestmark = pytest.mark.skipif(not pump_exists(), reason="there is no epoll here")
@@ -68,6 +68,12 @@ async def test_plain_traffic_takes_no_task_from_its_beginning_to_its_end() -> No
     assert most == 0
 
 
+def test_a_pump_adopts_no_client_before_somebody_stands_for_their_tasks() -> None:
+    pump = Pump(Events())
+    assert not pump.adopting
+    pump.close()
+
+
 async def test_who_says_a_word_has_a_task_from_then_on() -> None:
     async with running_server(Settings()) as server:
         client = await met(server, b"hola\n")
@@ -107,14 +113,26 @@ async def test_the_drain_lets_them_go_with_all_that_they_had_sent_answered() -> 
         assert await server.endings(50) == ["drained"] * 50
 
 
-async def test_who_has_spoken_before_it_was_accepted_is_drained_like_any_other() -> None:
-    async with running_server() as server:
+@pytest.mark.parametrize("dialect", [STANDARD, ADMIN])  # one of them greets, in a task
+async def test_who_has_spoken_before_it_was_accepted_is_drained_like_any_other(
+    dialect: Dialect,
+) -> None:
+    async with running_server(Settings(dialect=dialect)) as server:
         client = server.at_the_door(b"hola\n")
-        assert await read_exactly(client, 5) == b"HOLA\n"
+        told = dialect.greeting.encode() + b"HOLA\n"
+        assert await read_exactly(client, len(told)) == told
         server.lifecycle.drain()
         assert await read_all(client) == b""
         await client.aclose()
         assert await server.endings() == ["drained"]
+
+
+async def test_a_word_that_came_before_the_client_was_accepted_is_obeyed() -> None:
+    async with running_server() as server:
+        client = server.at_the_door(b"DESCONEXION\n")
+        assert await read_all(client) == "Conexión cerrada\n".encode()
+        await client.aclose()
+        assert await server.endings() == ["disconnected"]
 
 
 async def test_one_that_breaks_is_a_reset() -> None:

@@ -18,7 +18,9 @@ from tcpecho_trio.server.sockets import receive, send
 from tcpecho_trio.server.sockets import write as os_write
 from tcpecho_trio.server.stats import ConnectionStats
 from tcpecho_trio.server.traffic import RECEIVE, Handoff, is_plain, move_bare, move_tls
+from tcpecho_trio.tls.context import HALF_CLOSE
 from tcpecho_trio.tls.stream import TlsStream
+from tests.support.certificates import Certificates
 from tests.support.running import read_exactly
 from tests.support.tls_pairs import VERSIONS, Ends, key_updates, sockets
 
@@ -154,6 +156,17 @@ async def test_an_end_behind_a_line_is_handed_off_once_the_line_is_answered(
         handoff = talk.turn()
     assert handoff == Handoff(ended=True)
     assert await read_exactly(talk.client, 4) == b"UNO\n"
+
+
+async def test_an_end_that_openssl_takes_for_an_error_is_an_end(certificates: Certificates) -> None:
+    ends = Ends(certificates, ssl.TLSVersion.TLSv1_2)
+    ends.server.options &= ~HALF_CLOSE  # what OpenSSL 1.1.1 does not know
+    async with ends.connected() as (server, client):
+        talk = Talk(server, client)
+        await talk.segment(b"uno\n")
+        assert talk.turn() is None
+        await client.below.send_eof()
+        assert talk.turn() == Handoff(ended=True)
 
 
 async def test_what_is_no_tls_breaks_the_connection_behind_the_replies(talk: Talk) -> None:

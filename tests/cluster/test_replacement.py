@@ -149,8 +149,8 @@ def test_a_certificate_is_read_anew(tmp_path: Path, certificates: Certificates) 
         shutil.copy(renewed.certificate, certificate)
         shutil.copy(renewed.key, key)
         replace(server)
+        server.wait_for_count("worker_ended", 2)  # the old ones have heard of it
         assert shown(server) != first
-        server.wait_for_count("worker_ended", 2)
         before = server.pids()
         Path(certificate).write_text("nothing that OpenSSL can read\n")
         server.process.send_signal(signal.SIGHUP)

@@ -15,6 +15,7 @@ from tcpecho_trio.server.conversation import DRAIN_BYTES, QUIET_PERIOD, REPLY_SI
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.settings import DRAIN_GRACE
 from tcpecho_trio.server.stats import ConnectionStats
+from tcpecho_trio.server.traffic import COMMAND_PIECE
 from tcpecho_trio.server.write_timeout import PIECE
 from tests.support.running import Told
 from tests.support.wire import over, served
@@ -83,6 +84,15 @@ async def test_replies_to_a_flood_of_words_never_stand_in_memory_all_at_once(
     assert stream.sent.count(b"192.0.2.1:00042") == (words if dialect is ADMIN else 0)
     # Nor is each reply a send of its own: that would cost ten times as much.
     assert len(stream.sizes) < words / 10
+
+
+async def test_a_long_message_without_a_line_feed_is_one_message_whatever_word_it_holds() -> None:
+    chunk = b"x" * 2 * COMMAND_PIECE + b" DESCONEXION!"
+    stream = Whole(chunk)
+    connection = over(stream)
+    await connection.run()
+    assert stream.sent == chunk.upper()
+    assert connection.stats.messages_in == 1
 
 
 async def test_a_slow_reader_that_pauses_before_it_asks_again_is_not_idle(

@@ -42,13 +42,13 @@ PATH: tuple[str, ...] = ()
 class ServerProcess:
     """``serve`` on a free port, with pipes for its console."""
 
-    program: Sequence[str] = PROGRAM
-    """How the program is run."""
+    program: Sequence[str] | None = None
+    """How the program is run; None for :data:`PROGRAM`, which a test may replace."""
 
     def __init__(self, *options: str, stdin: int | IO[bytes] | None = subprocess.PIPE) -> None:
         self.process = subprocess.Popen(
             [
-                *self.program,
+                *(self.program or PROGRAM),
                 "serve",
                 *(() if "--port" in options else ("--port", "0")),
                 *PATH,

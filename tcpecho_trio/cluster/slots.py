@@ -148,7 +148,8 @@ class Slots:
         view, own = self._view, index * FIELDS + CLAIM
         for _ in range(ATTEMPTS):
             view[own] = 1
-            if self._sum(PLACES) + self._sum(CLAIM) <= most:
+            # Claims first: whoever makes one into a place meanwhile is counted twice, not missed.
+            if self._sum(CLAIM) + self._sum(PLACES) <= most:
                 return True
             view[own] = 0
             if self._sum(PLACES) >= most:

@@ -48,9 +48,8 @@ DRAIN_BYTES = 8 * 1024 * 1024
 between it and us hold (tcp(7): tcp_wmem and tcp_rmem end at 4 and 6 MiB). So all that had been
 sent before is answered, and a client that never stops sending does not hold up the end."""
 
-NO_PAUSE = 1e-6
-"""Seconds of a wait that only takes what is here already. They must be more than none: a scope that
-is over before it begins takes nothing."""
+NO_PAUSE = 0.0
+"""Seconds to wait where only what is here already counts."""
 
 
 class Conversation:
@@ -190,7 +189,10 @@ class Conversation:
                 return
             chunk, before = b"", _taken_in(self._stream)
             period = QUIET_PERIOD if trio.current_time() < patient_until else NO_PAUSE
-            with trio.move_on_after(period) as waiting:
+            with trio.CancelScope() as waiting:
+                # Not at its entry: a deadline that is over by then, as any short one may be,
+                # would cancel before what is here has been looked for.
+                waiting.deadline = trio.current_time() + period
                 self._waiting = waiting
                 chunk = bytes(await self._stream.receive_some(RECEIVE_SIZE))
             room -= len(chunk)

@@ -177,6 +177,7 @@ def test_a_guardian_that_was_killed_has_a_successor_for_the_next_workers() -> No
     with fleet(*INSPECT, "--drain-timeout", "1") as server:
         first = guardian_of(server)
         os.kill(first, signal.SIGKILL)
+        assert_ends(first)
         server.check()
         server.process.send_signal(signal.SIGHUP)
         server.wait_for("workers_replaced")

@@ -48,8 +48,8 @@ DRAIN_BYTES = 8 * 1024 * 1024
 between it and us hold (tcp(7): tcp_wmem and tcp_rmem end at 4 and 6 MiB). So all that had been
 sent before is answered, and a client that never stops sending does not hold up the end."""
 
-NO_PAUSE = 0.0
-"""Seconds to wait where only what is here already counts."""
+NO_PAUSE = 1e-6
+"""Seconds of a wait that only takes what is here already."""
 
 
 class Conversation:

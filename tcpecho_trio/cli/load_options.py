@@ -6,6 +6,7 @@ See :mod:`tcpecho_trio.cli.option_types` for the idea.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from typing import Any
 
 import click
@@ -21,7 +22,7 @@ LONGEST = 9_999_999.0
 """Seconds: some hundred days."""
 
 
-class _Load(Told):
+class _Load(Told, ABC):
     """A value that has a parser of its own, which refuses with a ValueError."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -35,9 +36,9 @@ class _Load(Told):
         except ValueError as error:
             raise BadValue(value, self, param, ctx) from error
 
+    @abstractmethod
     def parse(self, value: str) -> Any:
         """What it stands for; a ValueError if it stands for nothing."""
-        raise NotImplementedError
 
     def expected(self, texts: Texts) -> str:
         """What it takes, for a person."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.processes import PATIENCE, PROGRAM, OldClient, ServerProcess
+from tests.support.processes import PATIENCE, PROGRAM, OldClient, ServerProcess, ending_well
 from tests.support.web import ask
 
 WORKERS = 3
@@ -93,14 +93,8 @@ class Hurried(Several):
 
 @contextmanager
 def several(folder: Path, *options: str, kind: type[Several] = Several) -> Iterator[Several]:
-    server = kind(folder, *options)
-    try:
+    with ending_well(kind(folder, *options)) as server:
         yield server
-        if server.process.poll() is None:
-            assert server.stop() == 0
-    finally:
-        server.process.kill()
-        server.process.communicate()
 
 
 @pytest.fixture

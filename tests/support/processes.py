@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import pexpect
 
@@ -91,10 +91,19 @@ class ServerProcess:
         return self.finish()
 
 
+AnyServer = TypeVar("AnyServer", bound=ServerProcess)
+
+
 @contextmanager
 def serving(*options: str) -> Iterator[ServerProcess]:
     """A server process that ends well when it is told to."""
-    server = ServerProcess(*options)
+    with ending_well(ServerProcess(*options)) as server:
+        yield server
+
+
+@contextmanager
+def ending_well(server: AnyServer) -> Iterator[AnyServer]:
+    """Any such process, which has to end well; nothing is left of it."""
     try:
         yield server
         if server.process.poll() is None:

@@ -93,7 +93,9 @@ def test_a_process_that_inherits_the_memory_sees_the_same(slots: Slots) -> None:
     assert slots.accepting() == (1, 2**40)
 
 
-COUNT_TO = 3000
+COUNT_TO = 200_000
+"""So many that the processes are at it at the same time: with a few thousand, each was done before
+the next one had started."""
 CLAIMING = """
 import os, sys
 from tcpecho_trio.cluster.slots import Slots

@@ -24,8 +24,9 @@ HANDSHAKE_TIME = 10.0
 card. nginx gives 60, haproxy recommends 10."""
 
 MOST_HANDSHAKES = 500
-"""Handshakes under way at a time. OpenSSL takes some 62 KiB for each, so all of them take 31 MiB.
-Each also takes about a millisecond of the processor: more at a time would only make all slower."""
+"""Handshakes under way at a time. OpenSSL takes 55 to 75 KiB for each, by its version: all of them
+take 27 to 37 MiB. Each also takes about a millisecond of the processor: more at a time would only
+make all slower."""
 
 HURRIED_TIME = 1.0
 """Seconds for a handshake while others wait for its place: some round trips to the other end of

@@ -83,11 +83,17 @@ def test_handshakes_that_nobody_finishes_take_bounded_memory_and_keep_nobody_out
         server.check()
         before, greeting = server.memory(), hello(b"localhost")
         with contextlib.ExitStack() as held:
-            for _ in range(1500):
-                held.enter_context(raw(server)).sendall(greeting)
-            server.check()  # in its turn
-            # 500 handshakes of 62 KiB, and 1000 that wait. Without a bound it would be 91 MiB.
-            assert server.memory() - before < 500 * 66 * 1024 + 1000 * 28 * 1024
+
+            def come(newcomers: int) -> None:
+                for _ in range(newcomers):
+                    held.enter_context(raw(server)).sendall(greeting)
+                server.check()  # in its turn
+
+            come(300)
+            unbounded = (server.memory() - before) * 5  # by OpenSSL's version 55 to 75 KiB each
+            come(1200)
+            # 500 handshakes, and 1000 that wait: 57 to 60 % are measured.
+            assert server.memory() - before < 0.75 * unbounded
 
 
 def test_a_client_that_comes_back_resumes_its_session(server: Victim, lab: Lab) -> None:

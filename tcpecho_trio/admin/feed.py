@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import trio
 
 from tcpecho_trio.admin.http import Send
+from tcpecho_trio.server import Phase
 
 HISTORY = 300
 """Samples that are kept, one a second: the five minutes that the page plots."""
@@ -178,7 +179,9 @@ class Feed:
             self._connections[contains] += connections
 
     def sample(self, fields: dict[str, Any]) -> None:
-        """Tell everybody how things are, and what they were not told."""
+        """Tell everybody how things are, and what they were not told; no more once it has ended."""
+        if fields["phase"] == Phase.STOPPED.value:
+            return  # its last event has been told, perhaps in this very turn
         sample = as_event("sample", fields)
         self._history.append(sample)
         for reader in self._readers:

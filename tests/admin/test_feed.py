@@ -299,6 +299,25 @@ async def test_what_happens_once_is_always_shown(autojump_clock: MockClock) -> N
     assert [name for name, _ in sent][-1] == "stopped"
 
 
+async def test_nothing_comes_after_the_end_however_late_a_reader_is(
+    autojump_clock: MockClock,
+) -> None:
+    told, state, local = feed()
+    sent = Sent()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(local.run)
+        nursery.start_soon(told.stream, sent)
+        await trio.sleep(3.5)
+        state.lifecycle.drain(DrainReason.PROGRAM)
+        state.events.publish(ServerStopped(1, 2, Totals()))
+        state.lifecycle.stop()
+        await trio.sleep(3)
+        told.end()
+        await told.wait_left()
+        nursery.cancel_scope.cancel()
+    assert [name for name, _ in sent] == ["sample"] * 3 + ["stopped"]
+
+
 async def test_a_delay_of_the_loop_is_seen(autojump_clock: MockClock) -> None:
     delays: list[float] = []
     told, state, _ = feed()

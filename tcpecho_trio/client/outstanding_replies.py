@@ -128,5 +128,4 @@ class OutstandingReplies:
         line = self._tail.rpartition(b"\n")[2]
         self._base = self._sent - len(line)
         self._lines_sent, self._lines_received = _Lines(), _Lines()
-        self._lines_sent.add(line)
         self._lines_received.add(line[: max(0, self._received - self._base)])

@@ -15,6 +15,7 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
 from tcpecho_trio.dialects import STANDARD
 from tcpecho_trio.protocol import Protocol
@@ -36,12 +37,18 @@ from tests.support.tls_pairs import VERSIONS, Ends
 pytestmark = pytest.mark.skipif(not pump_exists(), reason="there is no epoll here")
 
 
+STILL = 0.005
+"""Real seconds without an event of a socket after which nothing is left to do."""
+
+
 def agree_on(schedule: Schedule, tls: Tls | None = None, secure: Secure | None = None) -> None:
     """On both paths a client is told what it has to be told.
 
-    Both servers run at once, for most of the time is spent in the pauses of their clients.
+    Time is told by whether anything is left to do: on a busy machine a pause of so many real
+    milliseconds would be none, if the server had not yet read what came before it.
     """
     told = {}
+    clock = MockClock(autojump_threshold=STILL)
 
     async def on(pump: bool, server: Running) -> None:
         told[pump] = await play(server, schedule, secure)
@@ -50,8 +57,6 @@ def agree_on(schedule: Schedule, tls: Tls | None = None, secure: Secure | None =
         settings = Settings(dialect=schedule.dialect)
         async with AsyncExitStack() as stack:
             patched = stack.enter_context(pytest.MonkeyPatch.context())
-            # A machine that is busy for longer than this would cost the client its last replies.
-            patched.setattr("tcpecho_trio.server.connection.LINGER_TIME", 60)
             servers = {}
             for pump in (True, False):
                 patched.setattr(running, "PUMP", pump)
@@ -62,7 +67,7 @@ def agree_on(schedule: Schedule, tls: Tls | None = None, secure: Secure | None =
                     nursery.start_soon(on, pump, opened)
 
     whole, cut = expected(schedule)
-    trio.run(main)
+    trio.run(main, clock=clock)
     for pump in (True, False):
         if cut:
             assert whole.startswith(told[pump])
@@ -368,8 +373,6 @@ async def test_messages_moved_by_the_pump_are_told_like_any_others() -> None:
     for pump in (True, False):
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(running, "PUMP", pump)
-            # A machine that is busy for longer than this would cost the client its last replies.
-            patched.setattr("tcpecho_trio.server.connection.LINGER_TIME", 60)
             async with running_server() as server, await server.connect() as stream:
                 for message in (b"hola\n", b"uno\ndos\n", b"DESCO\n", b"DESCONEXION\n"):
                     await stream.send_all(message)

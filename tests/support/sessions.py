@@ -85,7 +85,7 @@ class Session:
         printed = process.stdout.readline()
         while len(given := READY.findall(printed)) < len(wanted):
             told = process.stdout.readline()
-            assert told, f"{command.line}: {printed}"
+            assert told, f"{command.line}: {printed!r}, and exit code {process.wait()}"
             printed += told
         for port, now in zip(wanted, given, strict=True):
             self.ports[port] = now

@@ -65,6 +65,7 @@ def ordinary_signals() -> Iterator[None]:
         for number, usual in (
             (signal.SIGINT, signal.default_int_handler),
             (signal.SIGHUP, signal.SIG_DFL),
+            (signal.SIGQUIT, signal.SIG_DFL),
         ):
             before = signal.signal(number, usual)
             stack.callback(signal.signal, number, before)

@@ -79,6 +79,7 @@ class Admission:
         self._handshakes = Handshakes()
         self._most: int | None = None  # clients at a time; decided as the first one comes
         self._refusals = sys.maxsize
+        self._refusing = 0  # clients that are being told why they may not talk
 
     def handler(
         self,
@@ -159,12 +160,6 @@ class Admission:
         full = registry.full(self._most)
         number = registry.accept(endpoint.name)
         try:
-            if full and registry.places > self._most + self._refusals:
-                info = ConnectionInfo(number, peer.name, peer.name, endpoint.name)
-                reset_on_close(stream)
-                registry.close(number, CloseReason.FULL)
-                self._context.events.publish(ConnectionRefused(info, CloseReason.FULL))
-                return _nobody()
             sampler = self._context.faults
             faults = sampler.draw() if sampler.faults and not full else ()
             if not (stages or full or faults):  # most servers, and nearly all of their connections
@@ -219,11 +214,17 @@ class Admission:
             ).run()
 
     async def _reject(self, accepted: AcceptedConnection, rejection: Rejection) -> None:
-        """Say why the client may not talk, to it and to the subscribers, and close."""
+        """Say why the client may not talk, to the subscribers and to it, and close.
+
+        Its place is free at once: whoever is being told, and stays, keeps nobody out.
+        """
         context = self._context
+        context.registry.close(accepted.info.number, rejection.reason)
         context.events.publish(rejection.event)
+        told = rejection.linger and self._refusing < self._refusals
+        self._refusing += told
         try:
-            if rejection.linger:
+            if told:
                 with trio.move_on_after(REFUSAL_TIME):
                     await accepted.socket.send_all(rejection.reply)
                     await linger(accepted.socket)
@@ -234,7 +235,7 @@ class Admission:
         except Exception as error:  # noqa: BLE001  our bug: it may cost this client only
             context.events.publish(ConnectionCrashed(accepted.info, error))
         finally:
-            context.registry.close(accepted.info.number, rejection.reason)
+            self._refusing -= told
 
     def _conversation(
         self,

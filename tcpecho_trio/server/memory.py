@@ -21,7 +21,7 @@ RESERVE = 12 * 1024 * 1024
 has a stack of 8 MiB (pthread_create(3)); the rest is for the journal, and for refusals."""
 
 REFUSALS = 64
-"""Clients that are being told at a time that a server is full, where memory is limited. A refusal
+"""Clients that are being told at a time why they may not talk, where memory is limited. A refusal
 takes some 10 KiB for up to a second; a client beyond that is reset at once."""
 
 PAGES = ("RLIMIT_AS", 0), ("RLIMIT_DATA", 5)

@@ -41,8 +41,8 @@ class Registry:
     """The connections of one server. At any moment ``accepted == places + closed``.
 
     A connection takes its place when it is accepted, so that places are in the order of arrival,
-    and keeps it until it is closed. It is listed from the moment its client may talk: behind a
-    proxy or over TLS, that is later.
+    and keeps it until it is closed, or refused. It is listed from the moment its client may talk:
+    behind a proxy or over TLS, that is later.
     """
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class Registry:
         return True
 
     def close(self, number: int, reason: CloseReason) -> None:
-        """A connection is closed, for this one reason."""
+        """A connection is closed, or refused, for this one reason."""
         connection = self._places.pop(number)
         if self._address_of and (address := self._address_of.pop(number, None)) is not None:
             self._addresses[address] -= 1

@@ -149,6 +149,6 @@ async def test_beyond_some_refusals_under_way_newcomers_are_reset(
                 await beyond.receive_some()
             told = await server.told.wait_for("refused")
             assert told[0]["reason"] == "full"
-            await until(lambda: server.registry.close_reasons[CloseReason.FULL] == 1)
+            assert server.registry.close_reasons[CloseReason.FULL] == 3
         await first.send_all(b"adios\n")
         assert await read_exactly_from(first, 6) == b"ADIOS\n"

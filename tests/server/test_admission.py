@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -361,6 +362,39 @@ async def test_whoever_is_still_arriving_takes_room() -> None:
             assert await server.ask(V1 + b"hola\n") == SERVER_FULL.encode()
         await until(lambda: not server.registry.places)
         assert await server.ask(V1 + b"hola\n") == b"HOLA\n"
+
+
+async def test_whoever_is_refused_and_stays_keeps_nobody_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tcpecho_trio.server.admission.REFUSAL_TIME", 3600)
+    settings = Settings(max_connections=1)
+    async with running_server(settings) as server, contextlib.AsyncExitStack() as stack:
+        talking = await server.connect()
+        await until(lambda: server.registry.places == 1)
+        for _ in range(3):
+            refused = await stack.enter_async_context(await server.connect())
+            assert await read_exactly(refused, 5) == SERVER_FULL.encode()[:5]
+        await talking.aclose()
+        await until(lambda: not server.registry.places)
+        assert await server.ask(b"hola\n") == b"HOLA\n"
+
+
+async def test_what_one_address_has_too_many_of_takes_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tcpecho_trio.server.admission.REFUSAL_TIME", 3600)
+    settings = behind_a_proxy(max_connections=2, max_connections_per_address=1)
+    async with running_server(settings) as server, contextlib.AsyncExitStack() as stack:
+        talking = await stack.enter_async_context(await server.connect())
+        await talking.send_all(V1 + b"hola\n")
+        assert await read_exactly(talking, 5) == b"HOLA\n"
+        for _ in range(3):
+            refused = await stack.enter_async_context(await server.connect())
+            await refused.send_all(V1)
+            assert await read_exactly(refused, 5) == b"ERROR"
+        another = b"PROXY TCP4 203.0.113.8 203.0.113.1 40000 5000\r\n"
+        assert await server.ask(another + b"hola\n") == b"HOLA\n"
 
 
 @pytest.mark.parametrize("said", [b"", V1[:10], LOCAL])

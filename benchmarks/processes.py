@@ -35,9 +35,8 @@ def pairs(server: Server, seconds: float) -> dict[str, float]:
         request, reply = Path(folder, "request"), Path(folder, "reply")
         request.write_bytes(measures.line(64))
         reply.write_bytes(measures.line(64).upper())
-        workers = running.children() or [running.process.pid]
         loads = []
-        for processor, worker in zip(PROCESSORS, workers, strict=False):
+        for processor, worker in zip(PROCESSORS, running.workers(), strict=False):
             os.sched_setaffinity(worker, {processor})
             command = [program, running.where, "50", "1", str(seconds), str(request), str(reply)]
             loads.append(
@@ -54,8 +53,7 @@ def pairs(server: Server, seconds: float) -> dict[str, float]:
 def worker_memory(server: Server) -> float:
     """Private KiB of the largest of its processes that serve, idle (proc(5), smaps_rollup)."""
     with Running(server, measures.SERVER_PROCESSOR) as running:
-        workers = running.children() or [running.process.pid]
-        return max(map(running.private_of, workers))
+        return max(map(running.private_of, running.workers()))
 
 
 def start(server: Server) -> dict[str, float]:

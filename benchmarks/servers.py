@@ -260,6 +260,10 @@ class Running:
             int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         ]
 
+    def workers(self) -> list[int]:
+        """Its processes that serve: itself, or its children but for the guardian, their leader."""
+        return [pid for pid in self.children() if os.getpgid(pid) != pid] or [self.process.pid]
+
     def private(self) -> int:
         """KiB that belong to this process alone (proc(5), smaps_rollup)."""
         return self.private_of(self.process.pid)

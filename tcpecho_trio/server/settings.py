@@ -38,7 +38,7 @@ class Settings:
       port: TCP port, 0 for any free one (the same on every address of `host`).
       dialect: which words are commands.
       max_connections: clients served at a time; a further one is told so and closed. Ten
-        thousand are 45 MiB of private memory, and what one process can sensibly talk to.
+        thousand are 14 MiB of private memory, and what one process can sensibly talk to.
       idle_timeout: seconds without a byte from or to a client after which it is let go, in
         an orderly way; 0 for never. An hour: people think, and connection pools keep spares, but
         nobody should hold a descriptor for ever.

@@ -292,8 +292,9 @@ class Pump:
                         messages = count_lines(data)
                     stats.messages_in += messages
                     begun += messages
-                    if stats.read_sizes is not None:
-                        stats.read_sizes.add(size)
+                    if (sizes := stats.read_sizes) is not None:  # its add(), without the call
+                        sizes.count += 1
+                        sizes.latest.append(size)
             except OSError as error:
                 self._fail(fd, broken(error))
             except Exception as error:  # noqa: BLE001  our bug: it may cost this client only

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.admin.several import WORKERS, Several, balanced, on_each, total
+from tests.admin.several import WORKERS, Several, balanced, on_each, several, total
 from tests.networks.programs import program
 from tests.support.certificates import Certificates
 from tests.support.processes import OldClient, ServerProcess
@@ -214,3 +214,22 @@ class Overlaid(Conversation):
         web = Web(where)
         web.socket = self._context.wrap_socket(web.socket, server_hostname="localhost")
         return web
+
+
+def test_a_conversation_of_the_web_has_its_line_in_the_access_log(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    with (
+        several(tmp_path, "--access-log", str(log)) as server,
+        Conversation(server.where) as browser,
+    ):
+        browser.say("hola\n")
+        browser.hear("HOLA\n")
+        (listed,) = server.clients("?contains=web")
+        browser.say("DESCONEXION\n")
+        browser.hear("Conexión cerrada\n")
+        assert browser.end()[0] == 1000
+    (line,) = map(json.loads, log.read_text().splitlines())
+    assert line["client"] == line["peer"] == listed["client"]
+    assert line["client"].startswith("web:unix:")
+    assert (line["listener"], line["messages_in"]) == ("web", 2)
+    assert (line["connection"], line["worker"]) == (listed["number"], int(listed["worker"]))

@@ -22,7 +22,7 @@ from tests.hostile.test_fairness import FLOODER
 from tests.hostile.test_memory import FLOODS
 from tests.support.processes import PATIENCE, PROGRAM
 from tests.support.running import read_exactly as read_exactly_from
-from tests.support.running import running_server, until
+from tests.support.running import running_server
 from tests.support.victim import Victim, read_all, read_exactly, short_of
 
 LEFT = 30 * 1024

@@ -7,6 +7,7 @@ import re
 import resource
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,15 @@ import pytest
 
 from tcpecho_trio.admin import service
 from tcpecho_trio.admin.http import WRITE_TIME
-from tests.support.processes import AT_ONCE, PATIENCE, OldClient
+from tests.cluster.machines import machines
+from tests.support.processes import (
+    AT_ONCE,
+    PATIENCE,
+    PROGRAM,
+    OldClient,
+    ServerProcess,
+    ending_well,
+)
 from tests.support.victim import Victim, processor_time
 from tests.support.web import Conversation, Web, ask, events
 
@@ -229,3 +238,32 @@ async def test_whoever_vanishes_while_we_send_is_gone_as_soon_as_whoever_does_no
                 timeout = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
                 assert timeout == WRITE_TIME * 1000
                 assert stream.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="cables are those of network namespaces")
+def test_a_reader_whose_cable_is_cut_is_let_go(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("abc\n")
+    with machines("server", "reader") as (here, there):
+        where = here.address
+
+        class There(ServerProcess):
+            program = (*here.within, *PROGRAM)
+
+        admin = ("--admin", f"http://{where}:0", "--admin-token-file", str(token))
+        with ending_well(There("--host", where, *admin, "--no-console")) as server:
+            port = int(server.wait_for(r"http://[\d.]+:(\d+)")[1])
+            with there.connect(where, port) as reader:
+                head = f"GET /events HTTP/1.1\r\nHost: {where}:{port}\r\nAuthorization: Bearer abc"
+                reader.sendall(head.encode() + b"\r\n\r\n")
+                told = b""
+                while b"event: sample" not in told:
+                    told += reader.recv(4096)
+                open_files = Path(f"/proc/{server.process.pid}/fd")
+                before, end = len(list(open_files.iterdir())), time.monotonic() + PATIENCE
+                there.cut()
+                while len(list(open_files.iterdir())) == before:  # by TCP itself, a quarter hour
+                    assert time.monotonic() < end
+                    time.sleep(0.1)  # it takes WRITE_TIME in real time
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait() == 0  # it has warned that the token goes in the clear

@@ -566,13 +566,14 @@ def test_the_console_lists_the_clients_of_all_servers(
             def is_listed() -> bool:
                 child.sendline("listar")
                 child.expect(r"Clientes conectados: (\d)")
-                return bool(matched(child) == "2")
+                if matched(child) != "2":
+                    return False
+                child.expect(r"\r\n  \d+  (\S+) +desde [\d:]+  mensajes: [0–]  bytes: 0\r\n")
+                assert matched(child) == here.address
+                child.expect(r"  –  (.+?)\r\n")  # at first it is only known that there is one
+                return bool(matched(child) == f"{there.address} dos")
 
             until(is_listed)
-            child.expect(r"\r\n  \d+  (\S+) +desde [\d:]+  mensajes: [0–]  bytes: 0\r\n")
-            assert matched(child) == here.address
-            child.expect(r"  –  (.+?)\r\n")
-            assert matched(child) == f"{there.address} dos"
         child.sendline("cerrarservidor")
         child.expect("Servidor detenido")
         assert exit_code(child) == 0

@@ -367,6 +367,7 @@ def test_unspec_is_accepted_and_its_block_skipped(transport: int, block: bytes) 
     [
         (b"/run/echo.sock\0junk", b"/run/echo.sock", "/run/echo.sock"),
         (b"\0name\0more", b"\0name\0more", "\0name\0more"),
+        (b"\0X", b"\0X", "\0X"),
         (b"/" * 108, b"/" * 108, "/" * 108),
         (b"", b"", ""),
         (b"/\xff", b"/\xff", {"hex": "2fff"}),
@@ -377,6 +378,7 @@ def test_unix_sockets_have_paths(field: bytes, path: bytes, told: object) -> Non
     assert header is not None
     assert header == Header(2, PROXY, Transport.UNIX_STREAM, path, b"")
     assert header.described()["source"] == told
+    assert read(encode_v2(header)) == (header, b"")
 
 
 def test_the_largest_block_is_read_and_written() -> None:

@@ -476,6 +476,8 @@ def test_a_port_that_is_none_is_not_written(port: int) -> None:
     with pytest.raises(ValueError, match="65535"):
         encode_v1(CLIENT, ("192.0.2.9", port))
     with pytest.raises(ValueError, match="65535"):
+        encode_v1(("192.0.2.1", port), SERVER)
+    with pytest.raises(ValueError, match="65535"):
         encode_v2(Header.relaying(("192.0.2.1", port), SERVER))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import AsyncGenerator
 
@@ -191,6 +192,21 @@ async def test_a_message_whose_reply_is_not_taken_whole_is_counted_and_its_reply
     if messages or told:
         assert carrying.events.begun == begun + 2
     assert heard == ([b"hola\nmundo\n"] if told else [])
+    assert carried.watched is told
+
+
+async def test_what_several_clients_say_in_one_turn_is_counted_together(
+    carrying: Carrying,
+) -> None:
+    clients = [await carrying.client(Client(messages=True)) for _ in range(3)]
+    for client in clients:
+        await ask(client, b"hola\n", b"HOLA\n")
+    for client in clients:  # at once: no other task has its turn meanwhile
+        os.write(client.socket.fileno(), b"uno\ndos\n")
+    for client in clients:
+        assert await read_exactly(client, 8) == b"UNO\nDOS\n"
+    await trio.testing.wait_all_tasks_blocked()
+    assert carrying.events.begun == 3 * (1 + 2)
 
 
 def test_linux_has_a_pump() -> None:

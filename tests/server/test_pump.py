@@ -164,14 +164,32 @@ async def test_a_connection_that_is_broken_when_it_is_to_be_carried_is_not_carri
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def broken(*_: object) -> None:
-        raise ConnectionResetError
+        raise ConnectionResetError("by a test")
 
     pump = Pump(Events())
     ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
     async with ours, theirs:
         monkeypatch.setattr(traffic_module, "read", broken)
-        with pytest.raises(trio.BrokenResourceError):
+        with pytest.raises(trio.BrokenResourceError, match="by a test"):
             await pump.carry(theirs, Client())
+    pump.close()
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: str(version.name))
+async def test_bytes_over_tls_are_summed_where_nobody_counts_messages(
+    certificates: Certificates, version: ssl.TLSVersion
+) -> None:
+    pump, client = Pump(Events()), Client()
+    ends = Ends(certificates, version)
+    async with ends.connected() as (theirs, ours), trio.open_nursery() as nursery:
+        nursery.start_soon(pump.run)
+        nursery.start_soon(pump.carry, theirs, client)
+        for _ in range(3):
+            await ours.send_all(b"hola\n")
+            assert await read_exactly(ours, 5) == b"HOLA\n"
+        await trio.testing.wait_all_tasks_blocked()
+        assert (client.stats.bytes_in, client.stats.bytes_out) == (15, 15)
+        nursery.cancel_scope.cancel()
     pump.close()
 
 

@@ -180,15 +180,18 @@ async def test_bytes_over_tls_are_summed_where_nobody_counts_messages(
     certificates: Certificates, version: ssl.TLSVersion
 ) -> None:
     pump, client = Pump(Events()), Client()
+    client.stats = ConnectionStats(0.0, messages=False)
     ends = Ends(certificates, version)
     async with ends.connected() as (theirs, ours), trio.open_nursery() as nursery:
         nursery.start_soon(pump.run)
         nursery.start_soon(pump.carry, theirs, client)
-        for _ in range(3):
-            await ours.send_all(b"hola\n")
-            assert await read_exactly(ours, 5) == b"HOLA\n"
+        longer = "ŉ" * 8000 + "\n"  # its reply takes half as many bytes more, and two records
+        for line in ("hola\n", "hola\n", longer, "hola\n"):
+            await ours.send_all(line.encode())
+            reply = line.upper().encode()
+            assert await read_exactly(ours, len(reply)) == reply
         await trio.testing.wait_all_tasks_blocked()
-        assert (client.stats.bytes_in, client.stats.bytes_out) == (15, 15)
+        assert (client.stats.bytes_in, client.stats.bytes_out) == (16_016, 24_016)
         nursery.cancel_scope.cancel()
     pump.close()
 

@@ -196,6 +196,28 @@ async def test_bytes_over_tls_are_summed_where_nobody_counts_messages(
     pump.close()
 
 
+@pytest.mark.parametrize("cut", [1, 100, 9000])
+async def test_a_record_whose_end_comes_later_is_answered_whole(
+    certificates: Certificates, cut: int
+) -> None:
+    pump, client = Pump(Events()), Client()
+    ends = Ends(certificates, ssl.TLSVersion.TLSv1_3)
+    async with ends.connected() as (theirs, ours), trio.open_nursery() as nursery:
+        nursery.start_soon(pump.run)
+        nursery.start_soon(pump.carry, theirs, client)
+        await ours.send_all(b"hola\n")
+        assert await read_exactly(ours, 5) == b"HOLA\n"
+        line = b"x" * 9999 + b"\n"
+        ours.encrypt(line)
+        records = ours.outgoing.read()
+        await ours.below.send_all(records[:cut])
+        await trio.testing.wait_all_tasks_blocked()
+        await ours.below.send_all(records[cut:])
+        assert await read_exactly(ours, len(line)) == line.upper()
+        nursery.cancel_scope.cancel()
+    pump.close()
+
+
 async def test_what_is_not_plain_is_handed_back() -> None:
     pump = Pump(Events())
     async with trio.open_nursery() as nursery:

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from tests.support import processes
+from tests.support.ports import free_ports
 from tests.support.processes import OldClient, at_terminal, exit_code, matched, serving
 from tests.support.screens import ENTER, screen
 
@@ -53,8 +54,7 @@ def test_seed_000_cerrarservidor_closes_every_session() -> None:
 
 
 def test_seed_000_host_and_port_are_configurable() -> None:
-    with socket.create_server(("127.0.0.2", 0)) as placeholder:
-        port = placeholder.getsockname()[1]
+    (port,) = free_ports(1)
     with serving("--host", "127.0.0.2", "--port", str(port)) as server:
         assert server.lines[0].startswith(f"Servidor TCP activo en 127.0.0.2:{port} ")
         with socket.create_connection(("127.0.0.2", port)) as peer:

@@ -19,6 +19,7 @@ from tcpecho_trio.server.tls import Tls
 from tests.networks.programs import program
 from tests.support.administered import Administered, administered, until
 from tests.support.certificates import Certificates
+from tests.support.ports import free_ports
 from tests.support.processes import PATIENCE, ROOT, OldClient
 from tests.support.web import Conversation, ask, events
 
@@ -230,8 +231,7 @@ def _scrape_with(where: Where, server: Administered, prometheus: str, folder: Pa
             f"    authorization: {{credentials_file: {folder / 'token'}}}\n"
             f"    static_configs: [{{targets: ['127.0.0.1:{where}']}}]\n"
         )
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        (port,) = free_ports(1)
         command = [prometheus, f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}"]
         with subprocess.Popen(
             [*command, f"--web.listen-address=127.0.0.1:{port}"], stderr=subprocess.PIPE

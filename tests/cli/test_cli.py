@@ -25,6 +25,7 @@ from tcpecho_trio.server.faults import Fault, Kind
 from tcpecho_trio.server.tls import TlsFiles
 from tcpecho_trio.texts import ENGLISH
 from tests.support.certificates import Certificates
+from tests.support.ports import free_ports
 from tests.support.processes import (
     PROGRAM,
     ROOT,
@@ -408,8 +409,7 @@ def test_options_are_read_from_the_environment() -> None:
 
 
 def test_nobody_listening_is_one_clear_line_and_code_3() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as placeholder:
-        port = placeholder.getsockname()[1]
+    (port,) = free_ports(1)
     done = run("client", "--port", str(port), "-m", "hola")
     assert done.returncode == 3
     (line,) = done.stderr.decode().splitlines()

@@ -15,6 +15,7 @@ import pexpect
 import pytest
 
 from tcpecho_trio.cli.server_process import SPARE_DESCRIPTORS, room_for_connections
+from tests.support.ports import free_ports
 from tests.support.processes import (
     PATIENCE,
     PROGRAM,
@@ -77,8 +78,7 @@ def test_no_signal_is_lost_however_early_it_comes_and_none_kills_however_late(wh
 
 
 def test_a_closed_standard_output_stops_nothing() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as placeholder:
-        port = placeholder.getsockname()[1]
+    (port,) = free_ports(1)
     script = f"exec {' '.join(PROGRAM)} serve --port {port} >&- 2>&- </dev/null"
     process = subprocess.Popen(["bash", "-c", script], cwd=ROOT)
     while True:
@@ -94,8 +94,7 @@ def test_a_closed_standard_output_stops_nothing() -> None:
 
 def test_a_console_that_cannot_be_read_does_not_stop_the_server() -> None:
     # What nohup(1) makes of a terminal: a standard input that is open for writing only.
-    with socket.create_server(("127.0.0.1", 0)) as placeholder:
-        port = placeholder.getsockname()[1]
+    (port,) = free_ports(1)
     script = f"exec {' '.join(PROGRAM)} serve --port {port} 0>/dev/null"
     process = subprocess.Popen(["bash", "-c", script], stdout=subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None

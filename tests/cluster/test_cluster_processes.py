@@ -22,6 +22,7 @@ import pytest
 
 from tcpecho_trio.cluster.location import ClusterLocation
 from tests.cluster.redis_server import RedisServer, running_redis
+from tests.support.ports import free_ports
 from tests.support.processes import (
     PATIENCE,
     PROGRAM,
@@ -338,15 +339,9 @@ def test_no_password_is_shown_anywhere(redis: RedisServer, tmp_path: Path) -> No
 
 def free_port_of(redis: RedisServer, password: str) -> int:
     """Have Redis listen at a free port, too."""
-    for _ in range(5):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = int(free.getsockname()[1])
-        try:
-            redis.call_as(password, "CONFIG", "SET", "port", port)
-        except Exception:  # noqa: BLE001  # another process was faster
-            continue
-        return port
-    raise AssertionError("no free port")
+    (port,) = free_ports(1)
+    redis.call_as(password, "CONFIG", "SET", "port", port)
+    return port
 
 
 def test_a_file_of_a_password_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
@@ -685,8 +680,7 @@ def test_redis_over_tls_is_checked_and_believes_our_certificate(
     authority.other.cert_pem.write_to_path(files["other"])
     for name, host in (("server", "localhost"), ("client", "ana@example.org")):
         authority.ca.issue_cert(host).private_key_and_cert_chain_pem.write_to_path(files[name])
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     options = (
         *("--tls-port", str(port), "--tls-cert-file", files["server"]),
         *("--tls-key-file", files["server"], "--tls-ca-cert-file", files["ca"]),

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.networks.programs import PORT_ATTEMPTS, comes_to_listen, free_ports
+from tests.networks.programs import PORT_ATTEMPTS, comes_to_listen
+from tests.support.ports import free_ports
 from tests.support.processes import ROOT
 from tests.support.victim import PATIENCE
 

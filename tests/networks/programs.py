@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_ports
 from tests.support.victim import PATIENCE, read_all
 
 PORT_ATTEMPTS = 5
@@ -147,15 +148,6 @@ def nginx(folder: Path, servers: Mapping[str, str]) -> Iterator[dict[str, int]]:
             _, said = process.communicate()
         assert b"Address already in use" in said, said.decode()
     raise AssertionError("no port stays free")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports on which nobody listens at this moment."""
-    with contextlib.ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [sock.getsockname()[1] for sock in sockets]
 
 
 def comes_to_listen(port: int, process: subprocess.Popen[bytes]) -> bool:

@@ -16,10 +16,10 @@ from tests.networks.conftest import Keys
 from tests.networks.programs import (
     PORT_ATTEMPTS,
     comes_to_listen,
-    free_ports,
     program,
     run_program,
 )
+from tests.support.ports import free_ports
 from tests.support.victim import Victim
 
 CLIENTS = Path(__file__).parent / "clients"

@@ -234,7 +234,10 @@ def move_tls(
 def _send_all(
     fd: int, stream: TlsStream, replies: list[bytes], client: Client, events: Events
 ) -> Handoff | None:
-    """Send what has been encrypted, and forget the replies; what is left if not all is sent."""
+    """Send what has been encrypted, and forget the replies; what is left if not all is sent.
+
+    Then nothing more can be done in this turn.
+    """
     if not replies:
         return None
     records = stream.outgoing.read()
@@ -245,7 +248,6 @@ def _send_all(
     if sent != len(records):
         stream.outgoing.write(records[sent:])
         whole = b"".join(replies)
-        replies.clear()
         return Handoff((whole,), len(whole))
     stats = client.stats
     if client.watched:

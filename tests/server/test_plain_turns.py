@@ -133,6 +133,7 @@ async def test_what_is_wanted_is_counted_and_told_and_nothing_else(
     if read_sizes:
         assert stats.read_sizes is not None
         assert list(stats.read_sizes.latest) == [8, 5, 10, 5, 4]
+        assert stats.read_sizes.count == 5
     if told in (None, "nothing"):
         assert heard == []
         return

@@ -206,8 +206,29 @@ async def test_what_several_clients_say_in_one_turn_is_counted_together(
         os.write(client.socket.fileno(), b"uno\ndos\n")
     for client in clients:
         assert await read_exactly(client, 8) == b"UNO\nDOS\n"
+    for client in clients:  # and chunks that are counted in the longer way
+        os.write(client.socket.fileno(), b"uno\n" * 100)
+    for client in clients:
+        assert await read_exactly(client, 400) == b"UNO\n" * 100
     await trio.testing.wait_all_tasks_blocked()
-    assert carrying.events.begun == 3 * (1 + 2)
+    assert carrying.events.begun == 3 * (1 + 2 + 100)
+
+
+async def test_a_connection_that_breaks_is_given_back_with_the_reason(
+    carrying: Carrying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bytes:
+        raise ConnectionResetError("by a test")
+
+    client = await carrying.client(Client())
+    await ask(client, b"hola\n", b"HOLA\n")
+    monkeypatch.setattr(pump_module, "read", broken)
+    monkeypatch.setattr(traffic_module, "read", broken)
+    await client.send_all(b"hola\n")
+    await trio.testing.wait_all_tasks_blocked()
+    (error,) = carrying.came_back
+    assert isinstance(error, trio.BrokenResourceError)
+    assert "by a test" in str(error)
 
 
 def test_linux_has_a_pump() -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tcpecho_trio.dialects import ADMIN, INSPECT, SERVER_FULL
 from tcpecho_trio.proxy_protocol import Command, Fault, Header, Transport, encode_v1, encode_v2
 from tcpecho_trio.server import Journal, Settings
+from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
 from tcpecho_trio.server.events import ProxyHeaderRefused
@@ -48,6 +49,7 @@ async def refusal(server: Running) -> dict[str, Any]:
     """The one line about a connection that did not get in; nobody else has."""
     (told,) = await server.told.wait_for("proxy_refused")
     assert server.told.named("connected") == server.told.named("crashed") == []
+    assert server.registry.close_reasons == {CloseReason.PROXY_HEADER: 1}
     return told
 
 

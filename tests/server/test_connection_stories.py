@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import trio
+import trio.testing
 
 from tcpecho_trio.dialects import ADMIN, INSPECT, Action
 from tcpecho_trio.server import Registry, Settings
@@ -136,7 +137,7 @@ async def test_a_full_server_tells_whom_it_refuses() -> None:
 async def test_only_where_memory_is_limited_the_number_of_refusals_under_way_is(
     limited: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tcpecho_trio.server.admission.REFUSALS", 0)
+    monkeypatch.setattr("tcpecho_trio.server.admission.REFUSALS", 1)
     monkeypatch.setattr(
         "tcpecho_trio.server.admission.room_for_clients", lambda: 1 if limited else 1000
     )
@@ -144,10 +145,16 @@ async def test_only_where_memory_is_limited_the_number_of_refusals_under_way_is(
     async with running_server(settings) as server, await server.connect():
         await until(lambda: server.registry.places == 1)
         story = Story(server)
-        async with await server.connect() as client:
-            info = await story.of(client, 2)
-            assert await is_reset(client) is limited
-        assert await story.ended(full=1) == [ConnectionRefused(info, CloseReason.FULL)]
+        for number in (2, 4):  # the one under way ends in between
+            async with await server.connect() as told:
+                assert await read_exactly(told, 5) == b"ERROR"  # and it stays
+                async with await server.connect() as client:
+                    info = await story.of(client, number + 1)
+                    assert await is_reset(client) is limited
+                assert story.events[-1] == ConnectionRefused(info, CloseReason.FULL)
+                await told.send_eof()
+                await trio.testing.wait_all_tasks_blocked()
+        assert len(await story.ended(full=4)) == 4
 
 
 async def test_a_bug_at_the_moment_of_the_accept_is_told_with_whom_it_met(

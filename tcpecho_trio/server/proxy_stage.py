@@ -37,7 +37,7 @@ class ProxyHeaderStage:
 
     trusted: Iterable[IPv4Network | IPv6Network]
     speaks_first: bool
-    mixed_families: bool = False
+    mixed_families: bool
 
     async def __call__(self, accepted: AcceptedConnection) -> Outcome:
         """Read the header; from then on the client is who it says."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import select
 import ssl
 from contextlib import AsyncExitStack
 from itertools import count
@@ -26,6 +27,7 @@ from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.pump import BATCH, Pump, pump_exists
 from tcpecho_trio.server.stats import ConnectionStats
 from tcpecho_trio.server.tls import Tls
+from tcpecho_trio.server.traffic import socket_of
 from tcpecho_trio.tls.context import prepare
 from tcpecho_trio.tls.stream import TlsStream
 from tests.support import running
@@ -336,6 +338,25 @@ async def test_nobody_is_served_twice_while_another_waits_however_a_slice_ends(
     turns = [order[start : start + 7] for start in range(0, 70, 7)]
     assert len(set(order)) == 7
     assert all(sorted(turn) == sorted(set(order)) for turn in turns)
+
+
+async def test_all_clients_over_tls_that_are_ready_are_served_in_one_turn(
+    certificates: Certificates,
+) -> None:
+    pump, clients = Pump(Events()), [Client() for _ in range(3)]
+    ends = Ends(certificates, ssl.TLSVersion.TLSv1_3)
+    async with contextlib.AsyncExitStack() as stack, trio.open_nursery() as nursery:
+        ready = []
+        for client in clients:
+            theirs, ours = await stack.enter_async_context(ends.connected())
+            nursery.start_soon(pump.carry, theirs, client)
+            await trio.testing.wait_all_tasks_blocked()
+            await ours.send_all(b"hola\n")
+            ready.append((socket_of(theirs).fileno(), select.EPOLLIN))
+        pump._turn(ready, trio.current_time())
+        assert [client.stats.bytes_out for client in clients] == [5, 5, 5]
+        nursery.cancel_scope.cancel()
+    pump.close()
 
 
 @pytest.mark.parametrize(

@@ -43,10 +43,11 @@ QUIET_PERIOD = 0.05
 """Seconds without a byte after which an unframed message is taken for complete. Longer than
 the pieces of one send() ever lie apart on a working network, shorter than anybody notices."""
 
-DRAIN_BYTES = 8 * 1024 * 1024
+DRAIN_BYTES = 40 * 1024 * 1024
 """Bytes of one client that are still answered once the drain has begun: more than the sockets
-between it and us hold (tcp(7): tcp_wmem and tcp_rmem end at 4 and 6 MiB). So all that had been
-sent before is answered, and a client that never stops sending does not hold up the end."""
+between it and us hold (tcp(7): tcp_wmem ends at 4 MiB, tcp_rmem at 6, and at 32 on Linux 6.18). So
+all that had been sent before is answered, and a client that never stops sending does not hold up
+the end."""
 
 NO_PAUSE = 1e-6
 """Seconds of a wait that only takes what is here already."""

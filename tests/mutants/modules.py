@@ -80,6 +80,8 @@ MODULES = {
             "server/test_admission.py",
             "server/test_pump.py",
             "server/test_faults.py",
+            "tls/test_drain.py",
+            "tls/test_tls.py",
         ),
     ),
     "admission": Module(
@@ -104,6 +106,7 @@ MODULES = {
             "server/test_unix_socket.py",
             "tls/test_tls.py",
             "hostile/test_authority.py",
+            "server/test_server_machine.py",
         ),
     ),
     "proxy_protocol": Module(

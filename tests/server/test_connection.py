@@ -8,11 +8,12 @@ import trio.testing
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 
 from tcpecho_trio.dialects import ADMIN, SALUTATION
-from tcpecho_trio.server import Registry, RemoteShutdown, Settings
+from tcpecho_trio.server import Events, Registry, RemoteShutdown, Settings
 from tcpecho_trio.server.closing import LINGER_TIME
 from tcpecho_trio.server.conversation import QUIET_PERIOD, REPLY_SIZE
+from tcpecho_trio.server.events import Event
 from tcpecho_trio.server.journal import MAX_LINES
-from tests.support.running import Told
+from tests.support.running import Told, read_exactly
 from tests.support.wire import over, served
 
 
@@ -87,6 +88,27 @@ async def test_many_messages_in_one_segment_are_answered_in_one_send(
         await wire.say(b"x\nhola servidor\n" * 100)
         await wire.hear(b"X\nHOLA CLIENTE\n" * 100)
     assert len(wire.told.named("replied")) == MAX_LINES  # of one send the first are told
+
+
+async def test_who_has_heard_enough_is_told_no_reply_to_what_came_since(
+    autojump_clock: MockClock,
+) -> None:
+    events, heard = Events(), list[str]()
+
+    def hear(event: Event) -> None:
+        heard.append(event.name)
+
+    events.subscribe(hear, messages=True)
+    ours, theirs = memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(over(theirs, events=events).run)
+        for line in (b"uno\n", b"dos\n", b"tres\n"):
+            await ours.send_all(line)
+            assert await read_exactly(ours, len(line)) == line.upper()
+            events.stop_asking(hear)
+        nursery.cancel_scope.cancel()
+    assert heard == ["connected", "received", "replied", "closed"]
+    assert events.begun == 3  # what nobody is told of is counted
 
 
 async def test_replies_far_longer_than_their_chunk_are_held_up_by_a_client_that_does_not_read(

@@ -8,8 +8,12 @@ from trio.testing import MockClock
 
 from tcpecho_trio.server import Lifecycle
 from tcpecho_trio.server.connection import Connection
-from tcpecho_trio.server.conversation import DRAIN_BYTES, QUIET_PERIOD
+from tcpecho_trio.server.conversation import DRAIN_BYTES, QUIET_PERIOD, RECEIVE_SIZE
 from tests.support.wire import over, served
+
+BETWEEN = (4 + 32) * 1024 * 1024
+"""Bytes that lie in the sockets of a connection at most, as Linux 6.18 comes: the last figures of
+net.ipv4.tcp_wmem and net.ipv4.tcp_rmem (tcp(7))."""
 
 
 async def test_an_idle_client_is_let_go_when_the_drain_begins(autojump_clock: MockClock) -> None:
@@ -37,9 +41,10 @@ class Backlogged:
 
     def __init__(self, chunks: list[bytes]) -> None:
         self.chunks = chunks
-        self.sent = b""
+        self.sent = bytearray()
 
-    async def receive_some(self, _: int) -> bytes:
+    async def receive_some(self, size: int) -> bytes:
+        assert size <= RECEIVE_SIZE
         await trio.lowlevel.checkpoint()
         if not self.chunks:
             await trio.sleep_forever()
@@ -64,6 +69,13 @@ async def test_a_slow_reader_gets_all_that_it_had_asked_for_when_the_drain_began
     stream = Backlogged([b"hola\n"] * 20)
     await draining(stream).run()
     assert stream.sent == b"HOLA\n" * 20
+
+
+async def test_all_that_the_sockets_can_hold_is_answered(autojump_clock: MockClock) -> None:
+    chunk = b"x" * (RECEIVE_SIZE - 1) + b"\n"
+    stream = Backlogged([chunk] * (BETWEEN // len(chunk)))
+    await draining(stream).run()
+    assert len(stream.sent) == BETWEEN
 
 
 async def test_who_never_stops_sending_does_not_hold_up_the_drain(

@@ -68,6 +68,18 @@ def break_down(monkeypatch: pytest.MonkeyPatch, where: str) -> RuntimeError:
     return bug
 
 
+def counted(monkeypatch: pytest.MonkeyPatch, kind: type, name: str) -> list[object]:
+    """The objects of which a method has been called, as often as it was."""
+    called, original = list[object](), getattr(kind, name)
+
+    def call(self: object, *arguments: object) -> object:
+        called.append(self)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(kind, name, call)
+    return called
+
+
 async def is_reset(client: trio.SocketStream) -> bool:
     try:
         await read_all(client)
@@ -93,6 +105,15 @@ async def test_a_conversation_begins_and_ends_and_lasted_as_long_as_it_did() -> 
         least = talked - closed.stats.opened_at
         assert least <= closed.seconds <= trio.current_time() - begun
         assert server.registry.served == 1
+
+
+async def test_who_has_ended_costs_no_half_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    half_closes = counted(monkeypatch, trio.SocketStream, "send_eof")
+    async with running_server(Settings(dialect=ADMIN)) as server:  # the greeting takes a task
+        async with await server.connect() as client:
+            await read_exactly(client, len(ADMIN.greeting.encode()))
+        assert await server.endings() == ["probe"]
+    assert half_closes == []
 
 
 async def test_each_obeyed_word_is_counted_and_a_farewell_is_told_of() -> None:

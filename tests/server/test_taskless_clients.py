@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from tcpecho_trio.dialects import ADMIN, STANDARD, Dialect
+from tcpecho_trio.dialects import ADMIN, INSPECT, STANDARD, Dialect
 from tcpecho_trio.server import Events, Lifecycle, Registry, Settings, serve
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection import Connection
@@ -104,6 +105,18 @@ async def test_a_greeting_takes_a_task() -> None:
     async with running_server(Settings(dialect=ADMIN)) as server, await server.connect() as client:
         greeting = ADMIN.greeting.encode()
         assert await read_exactly(client, len(greeting)) == greeting
+        assert tasks() == 1
+
+
+@pytest.mark.parametrize("settings", [Settings(banner=True), Settings(dialect=INSPECT)])
+async def test_a_banner_takes_one_only_where_there_is_something_to_report(
+    settings: Settings,
+) -> None:
+    async with running_server(settings) as server, await met(server, b"hola\n"):
+        assert tasks() == 0
+    both = replace(settings, banner=True, dialect=INSPECT)
+    async with running_server(both) as server, await server.connect() as client:
+        assert await client.receive_some()
         assert tasks() == 1
 
 

@@ -117,12 +117,27 @@ class Noted:
 
 
 async def obeyed(
-    monkeypatch: pytest.MonkeyPatch, *, words: int, took: float, list_size: int = 1
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    words: int,
+    took: float,
+    list_size: int = 1,
+    asking: float = 0,
 ) -> list[object]:
-    """What is noted while LISTAR is obeyed so many times, each of which takes so long."""
+    """What is noted while LISTAR is obeyed so many times, each of which takes so long.
+
+    With `asking` the list is never fresh, and to ask the others for theirs takes that long.
+    """
     now = 100.0
 
     class Slow(Registry):
+        fresh = not asking
+
+        async def refresh(self) -> None:
+            nonlocal now
+            now += asking
+            turns.calls.append("ask")
+
         def clients(self) -> list[str]:
             nonlocal now
             now += took
@@ -174,6 +189,13 @@ async def test_the_time_in_which_a_client_may_not_read_is_nobodys(
     # In pieces of what a TLS record holds, of which the last one is short.
     once = ["wait", 2**-12, *["send"] * math.ceil((REPLY_SIZE + 30) / 16384)]
     assert calls == [*once * 3, "send"]
+
+
+async def test_the_time_in_which_others_are_asked_for_their_lists_is_nobodys(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    calls = await obeyed(monkeypatch, words=2, took=2**-12, asking=0.25)
+    assert calls == [*["ask", "wait", 2**-12] * 2, "send"]
 
 
 async def test_text_needs_no_turn(

@@ -11,7 +11,7 @@ import trio.testing
 from trio.testing import lockstep_stream_pair, memory_stream_pair
 
 from tcpecho_trio.dialects import STANDARD, Dialect
-from tcpecho_trio.server import Lifecycle, Registry, RemoteShutdown, Settings
+from tcpecho_trio.server import Events, Lifecycle, Registry, RemoteShutdown, Settings
 from tcpecho_trio.server.connection import Connection
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.context import ServerContext
@@ -56,11 +56,15 @@ def over(
     lifecycle: Lifecycle | None = None,
     registry: Registry | None = None,
     told: Told | None = None,
+    events: Events | None = None,
     trusted: bool = True,
 ) -> Connection:
-    """A connection of peer:1 over anything that can be used like a stream."""
+    """A connection of peer:1 over anything that can be used like a stream.
+
+    What happens on it is told by `events`; without them by a journal, to `told`.
+    """
     registry = Registry() if registry is None else registry
-    events = told_by(told or Told())
+    events = events or told_by(told or Told())
     context = ServerContext(
         *(settings or Settings(), lifecycle or Lifecycle(), registry, registry),
         *(events, OwnTask(events)),

@@ -276,6 +276,26 @@ async def test_an_end_without_a_close_notify_is_an_end(
         assert await server.endings() == ["eof"]
 
 
+async def test_a_client_that_has_ended_is_told_goodbye_without_a_wait(
+    certificates: Certificates, tls: Tls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half_closed = list[TlsStream]()
+
+    async def send_eof(self: TlsStream) -> None:
+        half_closed.append(self)
+
+    monkeypatch.setattr(TlsStream, "send_eof", send_eof)
+    async with running_server(tls=tls) as server:
+        async with await server.connect() as below:
+            client = Raw(below, certificates.client())
+            await client.shake_hands()
+            with pytest.raises(ssl.SSLWantReadError):
+                client.tls.unwrap()
+            assert await client.hear_all() == b""  # and then a close_notify
+        assert await server.endings() == ["probe"]
+    assert half_closed == []
+
+
 async def test_an_end_without_a_close_notify_costs_no_held_reply_a_crash(
     certificates: Certificates, tls: Tls
 ) -> None:

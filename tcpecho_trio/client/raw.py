@@ -243,9 +243,7 @@ class RawClient(Client):
     async def _receive_or_notice(self) -> bytes:
         """The first bytes of an answer; tell once if the server is long about its first word."""
         with trio.CancelScope(deadline=self._notice_at) as self._first_wait:
-            data = await self.receive()
-            self._notice_at = math.inf
-            return data
+            return await self.receive()
         self._notice_at = math.inf
         if self._on_waiting is not None and not self._server_has_spoken:
             self._on_waiting()

@@ -30,6 +30,7 @@ from tcpecho_trio.errors import (
     TooSlow,
 )
 from tcpecho_trio.server import Settings
+from tcpecho_trio.server.closing import LINGER_TIME
 from tcpecho_trio.texts import ENGLISH, LANGUAGES
 from tcpecho_trio.texts.library import LIBRARY
 from tests.support.protocol_inputs import cuts
@@ -189,6 +190,10 @@ async def test_leaving_a_server_that_never_closes_takes_no_longer_than_it_may(
         assert trio.current_time() - start == pytest.approx(LEAVE_TIME)
 
 
+def test_a_client_waits_for_the_end_as_long_as_the_server_lingers() -> None:
+    assert LEAVE_TIME == LINGER_TIME
+
+
 async def test_a_message_is_one_line() -> None:
     async with against(silent) as client:
         with pytest.raises(ValueError, match="line feed"):
@@ -202,6 +207,25 @@ async def test_a_broken_connection_is_an_error_of_ours() -> None:
     with pytest.raises(ConnectionLost, match="double:1") as caught:
         await client.send_message("hola")
     assert isinstance(caught.value.__cause__, trio.BrokenResourceError)
+
+
+async def test_a_message_that_cannot_be_sent_is_an_error_though_the_server_said_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    class Deaf:
+        """A connection that has broken in one direction."""
+
+        async def send_all(self, _: bytes) -> None:
+            await trio.lowlevel.checkpoint()
+            raise trio.BrokenResourceError
+
+        async def receive_some(self, _: int) -> bytes:
+            await trio.sleep_forever()
+            raise AssertionError("unreachable")
+
+    client = Client(Deaf(), STANDARD, "double:1")  # type: ignore[arg-type]
+    with pytest.raises(ConnectionLost, match="double:1"):
+        await client.ask("hola")
 
 
 async def test_a_certificate_that_is_asked_for_after_the_handshake_is_told_with_the_server() -> (
@@ -301,8 +325,9 @@ async def test_after_a_send_that_was_cut_short_nothing_can_be_said() -> None:
         nursery.start_soon(client.ask, "hola")
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
-    with pytest.raises(ClientClosed, match="half a message"):
-        await client.ask("hola")
+    for use in (client.ask("hola"), client.send_message("hola"), client.send(b"hola\n")):
+        with pytest.raises(ClientClosed, match="half a message"):
+            await use
 
 
 @on_both_paths
@@ -433,6 +458,22 @@ async def test_connecting_is_tried_for_as_long_as_it_was_said(
     assert [type(error) for error in told] == [CannotConnect if trouble else TooSlow]  # once
     assert trio.current_time() - start == pytest.approx(10, abs=3)
     assert len(attempts) == (14 if trouble else 4)
+
+
+async def test_who_has_not_asked_for_it_is_not_kept_waiting_for_a_further_attempt(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[tuple[object, ...]] = []
+
+    async def connect(*where: object) -> trio.SocketStream:
+        attempts.append(where)
+        raise ConnectionRefusedError(111, "nobody listens")
+
+    monkeypatch.setattr("trio.open_tcp_stream", connect)
+    with pytest.raises(CannotConnect):
+        async with open_client():
+            pass
+    assert attempts == [("localhost", 5000)]
 
 
 async def test_a_name_that_can_never_be_one_is_not_tried_again() -> None:

@@ -10,6 +10,7 @@ from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 from tcpecho_trio.client import Client
 from tcpecho_trio.client.stream import relay
 from tcpecho_trio.dialects import ADMIN, STANDARD
+from tcpecho_trio.errors import ServerLeft
 from tests.support.running import read_exactly
 
 
@@ -80,6 +81,42 @@ async def test_a_list_is_waited_for_until_it_pauses_before_the_half_close(
         nursery.start_soon(server)
         await relay(Client(ours, ADMIN, "memory"), talk.source, talk.sink)
     assert talk.received == b"Clientes conectados:\na:1\nb:2\n"
+
+
+async def test_a_server_that_leaves_while_the_last_input_is_being_sent_is_an_error(
+    autojump_clock: MockClock,
+) -> None:
+    ours, theirs = lockstep_stream_pair()  # it sends only as fast as somebody receives
+    talk = Input(b"uno\ndos\n")
+
+    async def server() -> None:
+        assert await theirs.receive_some(4) == b"uno\n"
+        await theirs.send_all(b"UNO\nDOS\n")  # as if it had heard all
+        await theirs.send_eof()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server)
+        with pytest.raises(ServerLeft) as caught:
+            await relay(Client(ours, STANDARD, "memory"), talk.source, talk.sink)
+    assert caught.value.message == "client_input_lost"
+
+
+async def test_a_server_that_leaves_a_message_without_its_reply_is_an_error(
+    autojump_clock: MockClock,
+) -> None:
+    ours, theirs = memory_stream_pair()
+    talk = Input(b"uno\ndos\n")
+
+    async def server() -> None:
+        await read_exactly(theirs, 8)
+        await theirs.send_all(b"UNO\n")
+        await theirs.send_eof()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server)
+        with pytest.raises(ServerLeft) as caught:
+            await relay(Client(ours, STANDARD, "memory"), talk.source, talk.sink)
+    assert caught.value.message == "client_replies_lost"
 
 
 @pytest.mark.parametrize("how", ["send_message", "send"])

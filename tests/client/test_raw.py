@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, memory_stream_pair
 
 from tcpecho_trio.client import GAP, LEAVE_TIME, Client, open_client
-from tcpecho_trio.client.raw import GREETING_TIME, PIECE, TURN_NOTICE, RawClient, pieces
-from tcpecho_trio.dialects import ADMIN, ECHO, STANDARD, Dialect
+from tcpecho_trio.client.raw import GREETING_TIME, PIECE, TURN_NOTICE, RawClient, check, pieces
+from tcpecho_trio.dialects import ADMIN, ECHO, STANDARD, Action, Command, Dialect
 from tcpecho_trio.errors import (
     ClientBusy,
     ConnectionLost,
@@ -47,6 +47,9 @@ async def test_a_reply_without_a_newline_ends_with_a_pause() -> None:
 async def test_the_farewell_is_heard_whatever_it_is(farewell: str) -> None:
     with OldServer(leaving={"DESCONEXION": farewell}) as server:
         assert await ask_all(server, "hola") == ["HOLA", farewell]
+    with OldServer(leaving={"DESCONEXION": farewell}) as server:
+        async with open_client("127.0.0.1", server.port, framing="raw") as client:
+            assert await client.ask("DESCONEXION") == farewell
 
 
 @pytest.mark.parametrize("dialect", [STANDARD, ADMIN], ids=lambda dialect: str(dialect.name))
@@ -465,8 +468,23 @@ async def test_waiting_is_told_to_the_listening_task_too(autojump_clock: MockClo
         start = trio.current_time()
         await client.send_message("hola")
         await waiting.wait()
-        assert trio.current_time() - start == pytest.approx(TURN_NOTICE)
+        assert trio.current_time() - start == pytest.approx(1)
         nursery.cancel_scope.cancel()
+
+
+async def test_waiting_is_told_once_however_often_it_begins_again(
+    autojump_clock: MockClock,
+) -> None:
+    ours, _ = memory_stream_pair()
+    told: list[float] = []
+    client = RawClient(
+        ours, STANDARD, "double:1", on_waiting=lambda: told.append(trio.current_time())
+    )
+    await client.send_message("hola")
+    for _ in range(3):
+        with trio.move_on_after(10):
+            await client.receive_line()
+    assert len(told) == 1
 
 
 texts = st.text(st.sampled_from("añ€😀 \tDESCONEXION"), min_size=1).map(lambda text: text * 50)
@@ -487,6 +505,23 @@ def test_pieces_are_the_message_cut_between_characters(text: str) -> None:
         alone = piece.decode().strip().upper()  # no character is cut
         if len(cut) > 1:
             assert alone not in ("", "DESCONEXION")
+
+
+BLANKS = " " * (2 * PIECE - 2)
+"""So many that what follows one character has no cut behind which no blank piece would stand."""
+
+
+def test_a_message_that_no_cut_keeps_from_making_a_word_is_refused_beforehand() -> None:
+    leaving = Dialect("short", {b"X": Command(Action.DISCONNECT, "bye")})
+    check(f"y{BLANKS}yy", leaving)
+    with pytest.raises(MessageRefused):
+        check(f"x{BLANKS}yy", leaving)  # each first piece would be the word, as servers strip it
+
+
+def test_a_piece_may_be_one_character_but_no_part_of_one() -> None:
+    assert [piece.strip() for piece in pieces(f"ab{BLANKS}c".encode())] == [b"a", b"b", b"c"]
+    with pytest.raises(MessageRefused):
+        pieces(f"é{BLANKS}c".encode())
 
 
 def test_bytes_that_are_no_text_are_cut_all_the_same() -> None:

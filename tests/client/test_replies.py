@@ -263,3 +263,10 @@ def test_in_a_stream_a_list_ends_by_a_gap() -> None:
     assert not stream.ends_by_gap
     stream.sent(b"LISTAR\n")
     assert stream.ends_by_gap
+
+
+def test_in_a_stream_what_nobody_asked_for_counts_as_a_line_as_well() -> None:
+    stream = OutstandingReplies(STANDARD)
+    stream.received(b"Bienvenido\n")
+    stream.sent(b"hola\n")
+    assert not stream.owed

@@ -292,6 +292,14 @@ async def test_a_reply_that_comes_late_is_told_as_far_as_it_came(
         assert ("HOLA" in str(caught.value)) == bool(came)
 
 
+async def test_in_a_stream_what_came_of_a_late_reply_is_told_also_if_it_is_no_text(
+    autojump_clock: MockClock,
+) -> None:
+    with pytest.raises(TooSlow) as caught:
+        await relay_against([(0.5, b"HO\xffLA"), (9, b"\n")], [(0, b"hola\n")], 1)
+    assert r"HO\xffLA" in str(caught.value)
+
+
 async def test_a_dialect_may_be_named() -> None:
     with serving("--host", "127.0.0.1", "--dialect", "admin") as server:
         async with open_client("127.0.0.1", server.port, dialect="admin") as client:

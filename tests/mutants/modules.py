@@ -81,7 +81,7 @@ MODULES = {
             "server/test_pump.py",
             "server/test_faults.py",
             "tls/test_drain.py",
-            "tls/test_tls.py",
+            "tls/test_endings.py",
         ),
     ),
     "admission": Module(
@@ -105,6 +105,7 @@ MODULES = {
             "server/test_events.py",
             "server/test_unix_socket.py",
             "tls/test_tls.py",
+            "tls/test_refusals.py",
             "hostile/test_authority.py",
             "server/test_server_machine.py",
         ),

@@ -1,4 +1,4 @@
-"""What the tests of the TLS stream share."""
+"""What the tests of TLS share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tcpecho_trio.server.tls import Tls
 from tests.support.certificates import Certificates
 from tests.support.tls_pairs import VERSIONS, Ends, Pair
 
@@ -30,3 +31,8 @@ def modern(each: dict[ssl.TLSVersion, Ends]) -> Ends:
 def turned(request: pytest.FixtureRequest) -> Callable[[Pair], Pair]:
     """One side and its peer: the server first, or the client first."""
     return lambda pair: pair[::-1] if request.param else pair
+
+
+@pytest.fixture(scope="module")
+def tls(certificates: Certificates) -> Tls:
+    return Tls(certificates.files)

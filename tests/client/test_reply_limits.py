@@ -292,6 +292,15 @@ async def test_a_reply_that_comes_late_is_told_as_far_as_it_came(
         assert ("HOLA" in str(caught.value)) == bool(came)
 
 
+async def test_of_a_late_list_the_lines_that_came_are_told(autojump_clock: MockClock) -> None:
+    ours, theirs = memory_stream_pair()
+    client = Client(ours, replace(ADMIN, greeting=""), "double:1", timeout=1)
+    await theirs.send_all(b"Clientes conectados:\na:1\nb:")
+    with pytest.raises(TooSlow) as caught:
+        await client.ask("LISTAR")
+    assert caught.value.details["text"] == "Clientes conectados:\na:1\nb:"
+
+
 async def test_in_a_stream_what_came_of_a_late_reply_is_told_also_if_it_is_no_text(
     autojump_clock: MockClock,
 ) -> None:

@@ -18,6 +18,10 @@ import pexpect
 PROGRAM = [sys.executable, "-bb", "-m", "tcpecho_trio"]
 ROOT = Path(__file__).parent.parent.parent
 
+PEM = str(ROOT / "pyproject.toml")
+CERTIFICATE = ("--tls-cert", PEM, "--tls-key", PEM)
+"""Files that there are; what is in them is not looked at before the options are right."""
+
 PATIENCE = 120.0
 """Seconds that anything may take before a test fails. It is for what hangs: the machine may be
 far too busy, and then everything takes long."""

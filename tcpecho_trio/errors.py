@@ -43,7 +43,7 @@ from typing import ClassVar
 from tcpecho_trio.addresses import format_address
 from tcpecho_trio.display import shown
 from tcpecho_trio.texts import ENGLISH, Texts
-from tcpecho_trio.texts.library import LIBRARY
+from tcpecho_trio.texts.for_programs import FOR_PROGRAMS
 
 MODULE = "python -m tcpecho_trio"
 """How the program is called wherever this package is installed."""
@@ -65,7 +65,7 @@ class TcpEchoError(Exception):
     def __init__(self, message: str, **details: object) -> None:
         self.message = message
         self.details = details
-        super().__init__(self._filled(LIBRARY.get(message), ENGLISH, MODULE))
+        super().__init__(self._filled(FOR_PROGRAMS.get(message), ENGLISH, MODULE))
 
     def localized(self, texts: Texts, program: str = MODULE) -> str:
         """One line for a person: what happened, and what to do next.

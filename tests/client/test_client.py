@@ -32,7 +32,7 @@ from tcpecho_trio.errors import (
 from tcpecho_trio.server import Settings
 from tcpecho_trio.server.closing import LINGER_TIME
 from tcpecho_trio.texts import ENGLISH, LANGUAGES
-from tcpecho_trio.texts.library import LIBRARY
+from tcpecho_trio.texts.for_programs import FOR_PROGRAMS
 from tests.support.protocol_inputs import cuts
 from tests.support.running import running_server
 
@@ -484,11 +484,14 @@ async def test_a_name_that_can_never_be_one_is_not_tried_again() -> None:
 
 def test_no_error_advises_a_program_to_use_an_option() -> None:
     details = dict.fromkeys(FIELDS, 1)
-    errors = SAYING_WHAT_TO_DO + tuple(LIBRARY)
+    errors = SAYING_WHAT_TO_DO + tuple(FOR_PROGRAMS)
     for message in errors:
         told = str(TcpEchoError(message, **details))
         assert not re.search(r"--\w|python -m", told), told
-    for message, line in LIBRARY.items():  # a line of its own only where the console's has options
+    for (
+        message,
+        line,
+    ) in FOR_PROGRAMS.items():  # a line of its own only where the console's has options
         console = getattr(ENGLISH, message)
         assert re.search(r"--\w|\{program\}", console)
         assert re.search(r"[.:?] \S", line) or line.endswith("?"), line

@@ -444,8 +444,9 @@ async def test_a_conversation_hears_in_one_task_and_says_in_another(
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listen)
-        await server.send_all("¡Hola!".encode())  # a greeting
-        await trio.testing.wait_all_tasks_blocked()
+        for piece in ("¡Ho", "la!"):  # a greeting
+            await server.send_all(piece.encode())
+            await trio.testing.wait_all_tasks_blocked()
         await client.send_message("a" * 1500)
         for size in (PIECE, 1500 - PIECE):
             data = await server.receive_some()

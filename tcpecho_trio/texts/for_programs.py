@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-LIBRARY: Mapping[str, str] = MappingProxyType(
+FOR_PROGRAMS: Mapping[str, str] = MappingProxyType(
     {
         "port_taken": (
             "port {port} of {host} is already in use. Close the other program"

@@ -190,6 +190,18 @@ async def test_leaving_a_server_that_never_closes_takes_no_longer_than_it_may(
         assert trio.current_time() - start == pytest.approx(LEAVE_TIME)
 
 
+async def test_a_dialect_without_a_word_is_left_by_half_closing(
+    autojump_clock: MockClock,
+) -> None:
+    async def server(stream: trio.StapledStream) -> None:  # type: ignore[type-arg]
+        assert await stream.receive_some() == b""
+        await stream.send_all(b"ADIOS\n")
+        await stream.send_eof()
+
+    async with against(server, ECHO) as client:
+        assert await client.leave() == "ADIOS"
+
+
 def test_a_client_waits_for_the_end_as_long_as_the_server_lingers() -> None:
     assert LEAVE_TIME == LINGER_TIME
 
@@ -488,10 +500,8 @@ def test_no_error_advises_a_program_to_use_an_option() -> None:
     for message in errors:
         told = str(TcpEchoError(message, **details))
         assert not re.search(r"--\w|python -m", told), told
-    for (
-        message,
-        line,
-    ) in FOR_PROGRAMS.items():  # a line of its own only where the console's has options
+    for message, line in FOR_PROGRAMS.items():
+        # A line of its own only where the console's has options.
         console = getattr(ENGLISH, message)
         assert re.search(r"--\w|\{program\}", console)
         assert re.search(r"[.:?] \S", line) or line.endswith("?"), line

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import enum
 import os
+import re
 import ssl
 from typing import Any
 
@@ -30,6 +31,18 @@ MAX_ANSWER = 8 * 1024 * 1024
 """Bytes of one answer. Ours have less than five million: the records of a thousand servers."""
 
 RECEIVE_SIZE = 65536
+
+MANY_ELEMENTS = re.compile(rb"[*~%>|]\d{7,}\r")
+"""The length of an array, or of what RESP 3 has beside it, that no answer of ours can have. hiredis
+makes room for as many elements as it is told of. Two thousand million that never come take Python
+four seconds to free, in which nobody is served. In a text it cannot be: ours are JSON, without CR.
+"""
+
+TOO_MANY = "this is no Redis: an array of millions"
+"""What is said of such an answer."""
+
+LONGEST_LENGTH = 32
+"""Bytes of a length that may be cut by the end of a reception, and some more."""
 
 INCOMPLETE = object()
 
@@ -131,7 +144,7 @@ class Connection:
 
     async def _exchange(self, stream: trio.abc.Stream, *command: str | bytes | int) -> Any:
         await stream.send_all(hiredis.pack_command(command))  # type: ignore[arg-type]
-        size = 0
+        size, end = 0, b""
         while (answer := self._reader.gets()) is INCOMPLETE:
             received = await stream.receive_some(RECEIVE_SIZE)
             size += len(received)
@@ -139,7 +152,11 @@ class Connection:
                 raise StoreError(Trouble.UNREACHABLE, "Redis has closed the connection")
             if size > MAX_ANSWER:
                 raise StoreError(Trouble.REFUSED, f"an answer of more than {MAX_ANSWER} bytes")
-            self._reader.feed(bytes(received))
+            data = bytes(received)
+            if MANY_ELEMENTS.search(end + data):
+                raise StoreError(Trouble.REFUSED, TOO_MANY)
+            self._reader.feed(data)
+            end = (end + data)[-LONGEST_LENGTH:]
         if isinstance(answer, hiredis.ReplyError):
             raise StoreError(Trouble.REFUSED, str(answer))
         return answer

@@ -414,7 +414,7 @@ def test_a_signal_during_a_restart_is_an_end(redis: RedisServer) -> None:
             redis.call("SET", f"tcpecho:command:{instance(redis, 'ana')}", command)
             server.wait_for("lo reemplaza uno nuevo")
             server.process.send_signal(signal.SIGTERM)
-            server.process.send_signal(signal.SIGTERM)
+            server.process.send_signal(signal.SIGINT)
             server.wait_for("Servidor detenido")
         assert server.finish() == 0
         assert not any("Servidor TCP activo" in line for line in server.lines[2:])

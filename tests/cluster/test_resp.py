@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from tcpecho_trio.cluster import resp
 from tcpecho_trio.cluster.location import ClusterLocation
-from tcpecho_trio.cluster.resp import MAX_ANSWER, Connection, StoreError, Trouble
+from tcpecho_trio.cluster.resp import MAX_ANSWER, TOO_MANY, Connection, StoreError, Trouble
 from tests.cluster.redis_server import RedisServer
 
 pytestmark = pytest.mark.usefixtures("patient")
@@ -92,7 +93,25 @@ async def test_a_peer_that_is_no_redis_is_told_for_it(said: bytes) -> None:
     assert "no Redis" in error.reason
 
 
-@pytest.mark.parametrize("said", [b"$999999999\r\n", b"*2147483647\r\n:1\r\n"])
+@pytest.mark.parametrize("kind", [b"*", b"~", b"%", b">", b"|"])
+@pytest.mark.parametrize("cut", range(2, 17, 3))
+async def test_a_peer_that_promises_millions_of_elements_is_no_redis(kind: bytes, cut: int) -> None:
+    said = b"*3\r\n" + kind + b"2147483647\r\n:1\r\n"
+
+    async def promise(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        for piece in (said[:cut], said[cut:]):
+            await stream.send_all(piece)
+            await trio.testing.wait_all_tasks_blocked()  # so that the pieces are received apart
+        await swallow(stream)
+
+    async with peer(promise) as location:
+        error = await failure(location)
+    # To free what hiredis would make of them takes Python seconds.
+    assert (error.trouble, error.reason) == (Trouble.REFUSED, TOO_MANY)
+
+
+@pytest.mark.parametrize("said", [b"$999999999\r\n", b"*999999\r\n" * 2])
 async def test_an_answer_that_does_not_end_is_bounded(said: bytes) -> None:
     async def pour(stream: trio.SocketStream) -> None:
         await stream.receive_some()

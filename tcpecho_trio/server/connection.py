@@ -64,7 +64,6 @@ class Connection(Conversation):
         """Go on in a task where the pump has let go; if the client has ended, end at once."""
         due = result.value if isinstance(result, outcome.Value) else None
         if due is not None and due.ended and not self.protocol.holds:
-            self.protocol.receive_eof()
             self._closing = CloseReason.EOF
             self._close()
             return

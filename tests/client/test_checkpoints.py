@@ -8,16 +8,7 @@ from trio.testing import assert_checkpoints
 from tcpecho_trio.client import Client
 from tcpecho_trio.client.stream import TerminalSink
 from tcpecho_trio.dialects import STANDARD
-
-
-class Steps(trio.abc.Instrument):
-    """Counts the times that a task goes on."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def before_task_step(self, _: trio.lowlevel.Task) -> None:
-        self.count += 1
+from tests.support.steps import counted_steps
 
 
 class Flood:
@@ -34,13 +25,23 @@ class Flood:
 async def test_each_line_of_a_flood_lets_other_tasks_run_once() -> None:
     client = Client(Flood(), STANDARD, "double:1")  # type: ignore[arg-type]
     await client.send_message("hola")  # from now on what comes is no greeting
-    trio.lowlevel.add_instrument(steps := Steps())
-    assert await client.receive_line() == "UNO"  # received
-    for _ in range(99):
-        with assert_checkpoints():
-            assert await client.receive_line() == "DOS"  # it was here already
-    trio.lowlevel.remove_instrument(steps)
+    with counted_steps() as steps:
+        assert await client.receive_line() == "UNO"  # received
+        for _ in range(99):
+            with assert_checkpoints():
+                assert await client.receive_line() == "DOS"  # it was here already
     assert steps.count == 100
+
+
+async def test_who_is_cancelled_takes_no_line_and_loses_none() -> None:
+    client = Client(Flood(), STANDARD, "double:1")  # type: ignore[arg-type]
+    await client.send_message("hola")
+    assert await client.receive_line() == "UNO"
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await client.receive_line()
+    assert scope.cancelled_caught
+    assert [await client.receive_line() for _ in range(100)] == ["DOS"] * 99 + ["UNO"]
 
 
 async def test_each_piece_that_a_terminal_is_shown_lets_other_tasks_run() -> None:

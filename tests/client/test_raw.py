@@ -521,7 +521,7 @@ def test_a_message_that_no_cut_keeps_from_making_a_word_is_refused_beforehand() 
 
 def test_a_piece_may_be_one_character_but_no_part_of_one() -> None:
     assert [piece.strip() for piece in pieces(f"ab{BLANKS}c".encode())] == [b"a", b"b", b"c"]
-    with pytest.raises(MessageRefused):
+    with pytest.raises(MessageRefused, match=f"{PIECE} bytes"):
         pieces(f"é{BLANKS}c".encode())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import trio
 from hypothesis import given
@@ -11,7 +13,8 @@ from trio.testing import MockClock, memory_stream_pair
 from tcpecho_trio.client import Client, open_client
 from tcpecho_trio.client.stream import Sink, Source, TerminalSink, relay
 from tcpecho_trio.dialects import STANDARD
-from tcpecho_trio.errors import ConnectionLost, TooSlow
+from tcpecho_trio.display import shown
+from tcpecho_trio.errors import ConnectionLost, ServerLeft, TooSlow
 from tests.support.naive_model import upper
 from tests.support.running import Running, running_server
 
@@ -231,6 +234,45 @@ async def test_a_failing_source_or_sink_is_told() -> None:
                 await relay(client, source_of(b"hola\n"), failing_sink)
 
 
+async def test_a_source_that_fails_once_is_told_of(autojump_clock: MockClock) -> None:
+    ours, _ = memory_stream_pair()
+    failures = [OSError("a disk")]
+
+    async def source() -> bytes:
+        await trio.lowlevel.checkpoint()
+        if failures:
+            raise failures.pop()
+        return b""
+
+    with pytest.raises(OSError, match="a disk"):
+        await relay(Client(ours, STANDARD, "double:1"), source, collector()[1])
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_server_that_closes_before_anything_was_sent_may_be_right(
+    autojump_clock: MockClock, ends: bool
+) -> None:
+    ours, theirs = memory_stream_pair()
+    closed = trio.Event()
+
+    async def source() -> bytes:
+        await closed.wait()
+        return b""  # nothing was to be sent
+
+    async def server() -> None:
+        await theirs.send_eof()
+        await trio.testing.wait_all_tasks_blocked()
+        if ends:
+            closed.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server)
+        start = trio.current_time()
+        with nullcontext() if ends else pytest.raises(ServerLeft):
+            await relay(Client(ours, STANDARD, "double:1"), source, collector()[1])
+        assert trio.current_time() - start < 0.5  # a person waits for their prompt
+
+
 @given(chunks=st.lists(st.binary(max_size=2000)))
 def test_a_terminal_is_shown_whole_lines_and_nothing_it_would_obey(chunks: list[bytes]) -> None:
     screen: list[str] = []
@@ -247,6 +289,28 @@ def test_a_terminal_is_shown_whole_lines_and_nothing_it_would_obey(chunks: list[
         assert line.endswith("\n")
         assert line[:-1].isprintable()
         assert len(line) <= 201
+
+
+@pytest.mark.parametrize("letter", "añ€😀")
+@pytest.mark.parametrize("length", range(198, 203))
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\rx\n"])
+def test_a_terminal_is_shown_the_same_however_a_line_comes(
+    letter: str, length: int, end: str
+) -> None:
+    screens: list[list[str]] = []
+    text = letter * length + end
+
+    async def main() -> None:
+        data = text.encode()
+        for pieces in ([data], [data[i : i + 1] for i in range(len(data))]):
+            screens.append([])
+            sink = TerminalSink(screens[-1].append)
+            for piece in pieces:
+                await sink(piece)
+
+    trio.run(main)
+    whole, dripped = screens
+    assert dripped == whole == [shown(text[:-1].removesuffix("\r")) + "\n"]
 
 
 def test_a_terminal_keeps_no_more_of_a_line_than_it_shows() -> None:

@@ -11,7 +11,7 @@ from tcpecho_trio.dialects import ADMIN, SALUTATION, Dialect
 from tcpecho_trio.server import Events, Registry, Settings, events
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection_info import ConnectionInfo
-from tcpecho_trio.server.conversation import DRAIN_BYTES, QUIET_PERIOD, REPLY_SIZE
+from tcpecho_trio.server.conversation import DRAIN_BYTES, QUIET_PERIOD, RECEIVE_SIZE, REPLY_SIZE
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.settings import DRAIN_GRACE
 from tcpecho_trio.server.stats import ConnectionStats
@@ -29,7 +29,8 @@ class Recorded:
         self.sizes: list[int] = []
         self.sent = b""
 
-    async def receive_some(self, _: int) -> bytes:
+    async def receive_some(self, size: int) -> bytes:
+        assert size <= RECEIVE_SIZE
         await trio.lowlevel.checkpoint()
         return self.chunks.pop(0)
 

@@ -11,9 +11,10 @@ from tcpecho_trio.dialects import ADMIN, SALUTATION
 from tcpecho_trio.server import Events, Registry, RemoteShutdown, Settings
 from tcpecho_trio.server.closing import LINGER_TIME
 from tcpecho_trio.server.conversation import QUIET_PERIOD, REPLY_SIZE
-from tcpecho_trio.server.events import Event
+from tcpecho_trio.server.events import Event, RepliesSent
 from tcpecho_trio.server.journal import MAX_LINES
 from tests.support.running import Told, read_exactly
+from tests.support.steps import counted_steps
 from tests.support.wire import over, served
 
 
@@ -22,7 +23,7 @@ async def test_an_unframed_word_is_obeyed_after_a_quiet_period(autojump_clock: M
         await wire.say(b"DESCONEXION")
         start = trio.current_time()
         await wire.hear("Conexión cerrada".encode())
-        assert trio.current_time() - start == pytest.approx(QUIET_PERIOD)
+        assert trio.current_time() - start == pytest.approx(QUIET_PERIOD) == 0.05
         assert await wire.hear_end() == b""
         await wire.stream.aclose()
     assert wire.ending() == "disconnected"
@@ -63,6 +64,38 @@ async def test_no_farewell_to_a_client_that_has_already_left(autojump_clock: Moc
         await wire.stream.send_eof()
         assert await wire.hear_end() == b""
     assert wire.ending() == "disconnected"
+
+
+async def test_a_word_without_a_farewell_is_a_message_without_a_reply(
+    autojump_clock: MockClock,
+) -> None:
+    async with served() as wire:
+        await wire.say(b"\xc3")  # the start of a letter, which the reply waits for
+        await trio.sleep(2 * QUIET_PERIOD)
+        await wire.say(b"DESCONEXION")
+        await wire.stream.send_eof()
+        assert await wire.hear_end() == b"\xc3"
+    totals = wire.registry.totals()
+    assert (totals.messages_in, totals.messages_out) == (2, 1)
+
+
+async def test_an_end_is_answered_with_an_end(autojump_clock: MockClock) -> None:
+    ends = 0
+
+    class Ended:
+        """A client that has ended."""
+
+        async def receive_some(self, _: int) -> bytes:
+            await trio.lowlevel.checkpoint()
+            return b""
+
+        async def send_eof(self) -> None:
+            nonlocal ends
+            ends += 1
+            await trio.lowlevel.checkpoint()
+
+    await over(Ended()).run()
+    assert ends == 1
 
 
 async def test_end_of_input_answers_what_is_held_and_closes(autojump_clock: MockClock) -> None:
@@ -109,6 +142,82 @@ async def test_who_has_heard_enough_is_told_no_reply_to_what_came_since(
         nursery.cancel_scope.cancel()
     assert heard == ["connected", "received", "replied", "closed"]
     assert events.begun == 3  # what nobody is told of is counted
+
+
+async def test_a_chunk_without_a_reply_is_told_of_as_received_only(
+    autojump_clock: MockClock,
+) -> None:
+    async with served() as wire:
+        await wire.say(b"hola\n")
+        await wire.hear(b"HOLA\n")
+        await wire.say(b"DESCO")
+        await trio.testing.wait_all_tasks_blocked()
+        assert [name for name, _ in wire.told.events] == [
+            *("connected", "received", "replied", "received"),
+        ]
+
+
+async def test_messages_are_counted_only_where_somebody_looks(autojump_clock: MockClock) -> None:
+    for counting in (False, True):
+        events = Events()
+        events.subscribe(lambda _: None, counting=counting)
+        ours, theirs = memory_stream_pair()
+        connection = over(theirs, events=events)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connection.run)
+            await ours.send_all(b"hola\n")
+            assert await read_exactly(ours, 5) == b"HOLA\n"
+            nursery.cancel_scope.cancel()
+        assert connection.stats.messages_in == (1 if counting else None)
+        assert connection.stats.bytes_in == 5
+
+
+async def test_messages_are_answered_with_the_last_piece_of_their_replies(
+    autojump_clock: MockClock,
+) -> None:
+    class Long(Registry):
+        def clients(self) -> list[str]:
+            return ["x" * REPLY_SIZE]
+
+    events, answered = Events(), list[int]()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, RepliesSent):
+            answered.append(event.messages)
+
+    events.subscribe(hear, messages=True)
+    ours, theirs = memory_stream_pair()
+    connection = over(theirs, Settings(dialect=ADMIN), registry=Long(), events=events)
+    await ours.send_all(b"LISTAR\nLISTAR\nLISTAR\n")
+    await ours.send_eof()
+    await connection.run()
+    assert answered == [0, 0, 0, 3]  # the greeting first
+
+
+async def test_a_client_that_says_nothing_costs_nothing(autojump_clock: MockClock) -> None:
+    async with served() as wire:
+        await wire.say(b"hola\n")
+        await wire.hear(b"HOLA\n")
+        await trio.testing.wait_all_tasks_blocked()
+        with counted_steps() as steps:
+            await trio.sleep(3600)  # the mock clock's
+        assert steps.count == 1  # our own
+
+
+async def test_a_connection_that_is_cut_passes_the_cancellation_on(
+    autojump_clock: MockClock,
+) -> None:
+    ours, theirs = lockstep_stream_pair()  # its sends wait until they are received
+    told = Told()
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(over(theirs, told=told).run)
+            await ours.send_all(b"DESCONEXION\n")
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+    assert scope.cancelled_caught
+    (closed,) = told.named("closed")
+    assert closed["reason"] == "aborted"  # nobody has heard the farewell
 
 
 async def test_replies_far_longer_than_their_chunk_are_held_up_by_a_client_that_does_not_read(
@@ -172,7 +281,8 @@ async def test_a_remote_shutdown_is_obeyed_only_from_where_it_may_come(
             refusal = "ERROR: el apagado remoto no está permitido desde esta dirección\n"
             await wire.hear(refusal.encode() + b"HOLA\n")
     assert wire.lifecycle.draining == obeyed
-    assert len(wire.told.named("shutdown_refused")) == (not obeyed)
+    refusals = wire.told.named("shutdown_refused")
+    assert [told["client"] for told in refusals] == ["peer:1"] * (not obeyed)
 
 
 async def test_lingering_waits_for_the_peer_but_not_for_ever(autojump_clock: MockClock) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -141,6 +142,11 @@ async def test_a_client_asks_for_its_own_report(word: bytes) -> None:
             },
         }
         assert sum(said["reads"]["sizes"]) == 11 + len(word)
+
+
+async def test_one_of_several_processes_says_which_one_it_is() -> None:
+    async with running_server(replace(SETTINGS, worker=2)) as server:
+        assert json.loads(await server.ask(b"INFORME"))["server"]["worker"] == 2
 
 
 async def test_an_unframed_client_gets_its_report_without_a_terminator() -> None:

@@ -54,6 +54,16 @@ async def test_what_was_spent_is_made_good_at_half_the_time(autojump_clock: Mock
     assert await waited(turns) == pytest.approx((0.001 - 0.00005) * 2 + 0.0001)
 
 
+async def test_what_has_been_made_good_meanwhile_is_not_waited_for(
+    autojump_clock: MockClock,
+) -> None:
+    turns = Turns()
+    turns.spent(0.012)
+    await trio.sleep(1)  # the mock clock's
+    with trio.testing.assert_no_checkpoints():
+        await turns.wait()
+
+
 async def test_time_that_nobody_used_is_not_saved(autojump_clock: MockClock) -> None:
     turns = Turns()
     await trio.sleep(1000)  # the mock clock's

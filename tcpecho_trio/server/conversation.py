@@ -72,7 +72,6 @@ class Conversation:
         "_dismissed",
         "_local",
         "_resumed",
-        "_silent",
         "_stream",
         "_trusted",
         "_waiting",
@@ -104,7 +103,6 @@ class Conversation:
         self._context = context
         self._trusted = trusted
         self._local = local
-        self._silent = False  # the last message gets no reply
         self._waiting: trio.CancelScope | None = None  # for the client; ended by wake()
         self._closing: CloseReason | None = None  # once it is decided
         self._dismissed = False  # an operator wants it closed
@@ -343,9 +341,8 @@ class Conversation:
     def _leave(self, reason: CloseReason, farewell: str) -> list[str]:
         """End at the client's word; a farewell is due if it is still there to read it."""
         self._context.events.publish(DisconnectRequested(self.info))
-        self._silent = self._closing is CloseReason.EOF
-        self._closing = reason
-        return [] if self._silent else [farewell]
+        left, self._closing = self._closing is CloseReason.EOF, reason
+        return [] if left else [farewell]
 
     def _may_shut_down(self) -> bool:
         allowed = self._context.settings.remote_shutdown
@@ -367,7 +364,7 @@ class Conversation:
         stats.active = trio.current_time()  # a client that takes replies is not silent
         stats.bytes_out += len(reply)
         if last:
-            answered = stats.answered(self.protocol.holds + self._silent)
+            answered = stats.answered(self.protocol.holds)
         if self.watched:
             self._context.events.replied(self.info, reply, answered)
 

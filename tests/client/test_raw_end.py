@@ -24,7 +24,7 @@ class Peer:
     async def serve(self) -> None:
         start = trio.current_time()
         while True:
-            data = await self._stream.receive_some()
+            data = bytes(await self._stream.receive_some())
             self.heard.append((data, trio.current_time() - start))
             if not data:
                 break

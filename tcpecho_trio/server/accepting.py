@@ -117,7 +117,6 @@ class Acceptor:
             except OSError:  # nobody is waiting; or no descriptor is left, which Trio will find
                 return
             try:
-                accepted.setblocking(False)
                 stream = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
             except MemoryError:  # Trio's own accept waits and tries again
                 accepted.close()

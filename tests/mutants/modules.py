@@ -95,6 +95,7 @@ MODULES = {
         ),
         (
             "server/test_connection_stories.py",
+            "server/test_at_the_door.py",
             "server/test_admission.py",
             "server/test_admission_bounds.py",
             "server/test_no_memory.py",

@@ -29,6 +29,8 @@ from tcpecho_trio.server.events import (
     Event,
     RepliesSent,
 )
+from tcpecho_trio.server.tls import Tls
+from tests.support.certificates import Certificates
 from tests.support.running import Running, read_all, read_exactly, running_server, until
 
 pytestmark = pytest.mark.usefixtures("path")
@@ -318,6 +320,15 @@ async def test_whoever_leaves_before_its_header_is_a_probe() -> None:
         async with await server.connect() as client:
             info = await story.of(client)
         assert await story.ended(probe=1) == [ConnectionProbed(info)]
+
+
+async def test_whoever_leaves_before_its_handshake_is_a_probe(certificates: Certificates) -> None:
+    async with running_server(tls=Tls(certificates.files)) as server:
+        story = Story(server)
+        async with await server.connect() as client:
+            info = await story.of(client)
+        events = await story.ended(probe=1)
+        assert events == [ConnectionProbed(info._replace(listener=f"tls://{info.listener}"))]
 
 
 async def leave_in_the_middle(client: trio.SocketStream) -> None:

@@ -1,0 +1,104 @@
+"""What becomes of a connection at the moment when it is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+import pytest
+import trio
+from trio.testing import MockClock, memory_stream_pair
+
+from tcpecho_trio.dialects import SERVER_FULL
+from tcpecho_trio.server import Events, Lifecycle, Registry, Settings
+from tcpecho_trio.server.accepting import Acceptor, Spawn
+from tcpecho_trio.server.admission import Admission
+from tcpecho_trio.server.context import ServerContext
+from tcpecho_trio.server.events import Event
+from tcpecho_trio.server.peer import Peer
+from tcpecho_trio.server.portable import OwnTask
+from tests.support.running import read_all, read_exactly
+
+
+class Door:
+    """An admission, and what it tells."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.told: list[Event] = []
+        self.lifecycle, self.registry, events = Lifecycle(), Registry(), Events()
+        events.subscribe(self.told.append)
+        context = ServerContext(
+            *(settings or Settings(), self.lifecycle, self.registry, self.registry),
+            *(events, OwnTask(events)),
+        )
+        self._handle = Admission(context).handler("here:1")
+
+    async def serve(self, stream: object) -> None:
+        """What serves the connection, until it ends."""
+        serving: list[Awaitable[None]] = []
+
+        def spawn(task: Awaitable[None], _: object) -> None:
+            serving.append(task)
+
+        self._handle(stream, spawn)  # type: ignore[arg-type]
+        for task in serving:
+            await task
+
+
+def no_socket() -> tuple[trio.StapledStream, trio.StapledStream]:  # type: ignore[type-arg]
+    """A client's end, and a server's end that says itself who the client is."""
+    ours, theirs = memory_stream_pair()
+    theirs.peer = Peer("somebody:1", "192.0.2.1", False)  # type: ignore[attr-defined]
+    return ours, theirs
+
+
+async def test_a_stream_that_is_no_socket_says_itself_who_its_client_is() -> None:
+    door, (ours, theirs) = Door(), no_socket()
+    await ours.send_all(b"hola\n")
+    await ours.send_eof()
+    await door.serve(theirs)
+    assert await read_exactly(ours, 5) == b"HOLA\n"
+    names = [(event.name, event.connection.client) for event in door.told]  # type: ignore[attr-defined]
+    assert names == [("connected", "somebody:1"), ("closed", "somebody:1")]
+
+
+async def test_whoever_is_refused_and_stays_has_a_second(autojump_clock: MockClock) -> None:
+    door, (first, at_first) = Door(Settings(max_connections=1)), no_socket()
+    ours, theirs = no_socket()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(door.serve, at_first)
+        await first.send_all(b"hola\n")
+        await read_exactly(first, 5)
+        start = trio.current_time()
+        await door.serve(theirs)
+        assert trio.current_time() - start == pytest.approx(1)
+        assert await ours.receive_some() == SERVER_FULL.encode()
+        nursery.cancel_scope.cancel()
+
+
+async def test_whoever_comes_when_there_is_no_time_for_it_is_reset() -> None:
+    door = Door()
+    door.lifecycle.abort()
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        client = await trio.open_tcp_stream(*listener.socket.getsockname())
+        accepted = await listener.accept()
+        await door.serve(accepted)
+        await accepted.aclose()
+    with pytest.raises(trio.BrokenResourceError):
+        await read_all(client)
+    await client.aclose()
+    assert door.told == []
+    assert door.registry.accepted == 0
+
+
+async def test_a_handler_for_which_no_memory_is_left_costs_that_client_only() -> None:
+    def handle(_: object, __: Spawn) -> None:
+        raise MemoryError
+
+    ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
+    async with trio.open_nursery() as nursery, ours:
+        acceptor = Acceptor(handle, nursery)
+        acceptor.start_soon(None, theirs)
+        assert await read_all(ours) == b""  # it is closed
+        _, stream = memory_stream_pair()
+        acceptor.start_soon(None, stream)  # type: ignore[arg-type]

@@ -6,10 +6,11 @@ from collections.abc import Awaitable
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock, memory_stream_pair
 
 from tcpecho_trio.dialects import SERVER_FULL
-from tcpecho_trio.server import Events, Lifecycle, Registry, Settings
+from tcpecho_trio.server import Events, Lifecycle, Registry, Settings, admission
 from tcpecho_trio.server.accepting import Acceptor, Spawn
 from tcpecho_trio.server.admission import Admission
 from tcpecho_trio.server.context import ServerContext
@@ -73,6 +74,31 @@ async def test_whoever_is_refused_and_stays_has_a_second(autojump_clock: MockClo
         assert trio.current_time() - start == pytest.approx(1)
         assert await ours.receive_some() == SERVER_FULL.encode()
         nursery.cancel_scope.cancel()
+
+
+async def test_where_memory_is_short_few_are_told_at_a_time_and_the_others_are_closed_on(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "REFUSALS", 3)
+    monkeypatch.setattr(admission, "room_for_clients", lambda: 1)
+    door, (_, first) = Door(), no_socket()
+    times: list[float] = []
+
+    async def refused() -> None:
+        start = trio.current_time()
+        _, theirs = no_socket()
+        await door.serve(theirs)
+        times.append(trio.current_time() - start)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(door.serve, first)
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(2):  # the second time there is room for as many again
+            async with trio.open_nursery() as newcomers:
+                for _ in range(5):
+                    newcomers.start_soon(refused)
+        nursery.cancel_scope.cancel()
+    assert times == pytest.approx([0, 0, 1, 1, 1] * 2)
 
 
 async def test_whoever_comes_when_there_is_no_time_for_it_is_reset() -> None:

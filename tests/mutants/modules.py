@@ -100,6 +100,7 @@ MODULES = {
             "server/test_admission_bounds.py",
             "server/test_no_memory.py",
             "server/test_address_limit.py",
+            "server/test_endpoints.py",
             "server/test_server.py",
             "server/test_faults.py",
             "server/test_report.py",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 from collections.abc import Awaitable
 
 import pytest
@@ -9,7 +11,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock, memory_stream_pair
 
-from tcpecho_trio.dialects import SERVER_FULL
+from tcpecho_trio.dialects import INSPECT, SERVER_FULL
 from tcpecho_trio.server import Events, Lifecycle, Registry, Settings, admission
 from tcpecho_trio.server.accepting import Acceptor, Spawn
 from tcpecho_trio.server.admission import Admission
@@ -60,6 +62,22 @@ async def test_a_stream_that_is_no_socket_says_itself_who_its_client_is() -> Non
     assert await read_exactly(ours, 5) == b"HOLA\n"
     names = [(event.name, event.connection.client) for event in door.told]  # type: ignore[attr-defined]
     assert names == [("connected", "somebody:1"), ("closed", "somebody:1")]
+
+
+async def test_our_own_address_is_empty_in_a_report_where_the_system_does_not_know_it() -> None:
+    class Broken:
+        """A socket that was reset, as some systems show it."""
+
+        def getsockname(self) -> None:
+            raise OSError(errno.EINVAL, "it has no address any more")
+
+    door, (ours, theirs) = Door(Settings(dialect=INSPECT)), no_socket()
+    theirs.socket = Broken()  # type: ignore[attr-defined]
+    await ours.send_all(b"INFORME\n")
+    await ours.send_eof()
+    await door.serve(theirs)
+    await theirs.aclose()
+    assert json.loads(await read_all(ours))["local"] == ""
 
 
 async def test_whoever_is_refused_and_stays_has_a_second(autojump_clock: MockClock) -> None:

@@ -29,6 +29,7 @@ from tcpecho_trio.server.events import (
     Event,
     RepliesSent,
 )
+from tcpecho_trio.server.faults import Fault, Kind
 from tcpecho_trio.server.tls import Tls
 from tests.support.certificates import Certificates
 from tests.support.running import Running, read_all, read_exactly, running_server, until
@@ -275,8 +276,11 @@ MORE_THAN_SOCKETS_HOLD = replace(ADMIN, greeting="x" * 20_000_000)
 """A dialect whose greeting a client has to read (tcp(7): tcp_wmem and tcp_rmem end at some MiB)."""
 
 
-async def test_whoever_takes_no_reply_is_reset_at_the_write_timeout() -> None:
-    settings = Settings(dialect=MORE_THAN_SOCKETS_HOLD, write_timeout=0.1)
+@pytest.mark.parametrize("faults", [(), (Fault(Kind.DELAY, 0.001),), (Fault(Kind.DRIP, 1e9),)])
+async def test_whoever_takes_no_reply_is_reset_at_the_write_timeout(
+    faults: tuple[Fault, ...],
+) -> None:
+    settings = Settings(dialect=MORE_THAN_SOCKETS_HOLD, write_timeout=0.1, faults=faults)
     async with running_server(settings) as server:
         story = Story(server)
         async with await server.connect() as client:

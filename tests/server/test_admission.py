@@ -130,6 +130,30 @@ async def test_the_longest_header_leaves_the_message_behind_it_alone() -> None:
         assert await server.ask(header + b"hola\n" * 5000) == b"HOLA\n" * 5000
 
 
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_a_header_of_two_families_is_believed_where_that_is_allowed(allowed: bool) -> None:
+    nginx = b"PROXY TCP6 203.0.113.7 2001:db8::1 40000 5000\r\n"  # as it writes one
+    async with running_server(behind_a_proxy(mixed_families=allowed)) as server:
+        if allowed:
+            assert await server.ask(nginx + b"hola\n") == b"HOLA\n"
+            return
+        async with await server.connect() as client:
+            await reset(client, nginx)
+            assert (await refusal(server))["seen"].startswith("PROXY TCP6")
+
+
+async def test_an_endpoint_may_want_a_header_where_the_others_do_not() -> None:
+    plain, proxied = (Endpoint(Scheme.TCP, "127.0.0.1", 0, proxy=proxy) for proxy in (None, True))
+    async with running_server(Settings(listen=(plain, proxied))) as server:
+        assert await server.ask(V1) == V1.upper()
+        async with await trio.open_tcp_stream(*server.listeners[1].socket.getsockname()) as client:
+            await client.send_all(V1 + b"hola\n")
+            assert await read_exactly(client, 5) == b"HOLA\n"
+    without = Endpoint(Scheme.TCP, "127.0.0.1", 0, proxy=False)
+    async with running_server(behind_a_proxy(listen=(without,))) as server:
+        assert await server.ask(V1) == V1.upper()
+
+
 @pytest.mark.parametrize("header", [LOCAL, UNKNOWN, UNSPEC])
 async def test_without_addresses_the_client_is_who_is_connected(header: bytes) -> None:
     async with running_server(behind_a_proxy(dialect=INSPECT)) as server:

@@ -33,10 +33,13 @@ async def test_a_conversation_ends_with_a_close_notify(
         assert await server.endings() == ["disconnected"]
 
 
+@pytest.mark.parametrize(
+    "settings", [Settings(max_connections=1), Settings(max_connections_per_address=1)]
+)
 async def test_a_full_server_says_so_with_an_alert_and_has_room_again_at_once(
-    certificates: Certificates, tls: Tls
+    certificates: Certificates, tls: Tls, settings: Settings
 ) -> None:
-    async with running_server(Settings(max_connections=1), tls=tls) as server:
+    async with running_server(settings, tls=tls) as server:
         async with await connect(server, certificates) as client:
             further = certificates.secured(await server.connect())
             with pytest.raises(trio.BrokenResourceError) as refused:

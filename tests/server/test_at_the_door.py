@@ -146,3 +146,23 @@ async def test_a_handler_for_which_no_memory_is_left_costs_that_client_only() ->
         assert await read_all(ours) == b""  # it is closed
         _, stream = memory_stream_pair()
         acceptor.start_soon(None, stream)  # type: ignore[arg-type]
+
+
+async def test_when_the_listening_socket_is_closed_only_who_has_been_accepted_is_served() -> None:
+    served: list[object] = []
+
+    def handle(stream: object, _: Spawn) -> None:
+        served.append(stream)
+
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery, listener:
+        acceptor = Acceptor(handle, nursery)
+        acceptor.look_at(listener.socket)
+        ends = [await trio.open_tcp_stream(*listener.socket.getsockname()) for _ in range(2)]
+        acceptor.close()
+        acceptor.start_soon(None, ends[0])
+        acceptor.accept_backlog()
+        acceptor.close()  # for the second time
+        assert served == [ends[0]]
+        for end in ends:
+            await end.aclose()

@@ -34,7 +34,7 @@ class AcceptedConnection:
     info: ConnectionInfo
     trusted: bool
     host: str
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[Fault, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,8 +66,8 @@ class AcceptedAt:
     name: str
     dialect: Dialect
     proxy: bool
-    tls: Tls | None = None
-    unix: bool = False
+    tls: Tls | None
+    unix: bool
 
 
 class Admission:

@@ -22,6 +22,7 @@ from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.endpoints import Endpoint, Scheme
 from tcpecho_trio.server.events import ProxyHeaderRefused
 from tcpecho_trio.server.peer import Peer
+from tcpecho_trio.server.proxy_stage import HEADER_TIME
 from tcpecho_trio.server.renderers import console_renderer
 from tcpecho_trio.server.settings import LOOPBACK
 from tcpecho_trio.server.subscriptions import Events
@@ -29,6 +30,7 @@ from tcpecho_trio.server.tls import Tls
 from tcpecho_trio.texts import LANGUAGES, Texts
 from tests.support import proxy_captures
 from tests.support.certificates import Certificates
+from tests.support.processes import ROOT
 from tests.support.running import Running, read_all, read_exactly, running_server, until
 
 CLIENT, BALANCER = ("203.0.113.7", 40000), ("198.51.100.1", 5000)
@@ -149,9 +151,9 @@ async def test_an_endpoint_may_want_a_header_where_the_others_do_not() -> None:
         async with await trio.open_tcp_stream(*server.listeners[1].socket.getsockname()) as client:
             await client.send_all(V1 + b"hola\n")
             assert await read_exactly(client, 5) == b"HOLA\n"
-    without = Endpoint(Scheme.TCP, "127.0.0.1", 0, proxy=False)
+    without = Endpoint(Scheme.TCP, "127.0.0.1", 0, proxy=False, dialect=ADMIN)
     async with running_server(behind_a_proxy(listen=(without,))) as server:
-        assert await server.ask(V1) == V1.upper()
+        assert await server.ask(V1) == GREETING + V1.upper()  # and a dialect of its own
 
 
 @pytest.mark.parametrize("header", [LOCAL, UNKNOWN, UNSPEC])
@@ -206,6 +208,12 @@ async def test_a_header_that_is_late_is_told(said: bytes, monkeypatch: pytest.Mo
         await reset(client)
         told = await refusal(server)
         assert (told["fault"], told["seen"]) == ("late", "")
+
+
+def test_a_header_has_the_time_that_the_documents_name() -> None:
+    docs = ROOT / "docs"
+    assert f"late one ({HEADER_TIME:g} s)" in (docs / "security.md").read_text()
+    assert f"it has {HEADER_TIME:g} seconds" in (docs / "troubleshooting.md").read_text()
 
 
 @pytest.mark.parametrize("said", [b"", V1, b"hola\n"])
@@ -526,9 +534,14 @@ async def test_listar_shows_the_real_clients() -> None:
         assert listing == "Clientes conectados:\n[2001:db8::7]:1\n203.0.113.7:40000\n"
 
 
-async def test_a_client_on_a_unix_socket_behind_the_proxy_has_its_path_escaped() -> None:
-    header = Header(2, Command.PROXY, Transport.UNIX_STREAM, b"/run/\x1b[2J", b"/run/balancer")
+@pytest.mark.parametrize(
+    ("path", "name"), [(b"/run/\x1b[2J", r"unix:/run/\x1b[2J"), (b"", "unix:")]
+)
+async def test_a_client_on_a_unix_socket_behind_the_proxy_has_its_path_escaped(
+    path: bytes, name: str
+) -> None:
+    header = Header(2, Command.PROXY, Transport.UNIX_STREAM, path, b"/run/balancer")
     async with running_server(behind_a_proxy()) as server:
         assert await server.ask(encode_v2(header) + b"hola") == b"HOLA"
         (told,) = server.told.named("connected")
-        assert told["client"] == r"unix:/run/\x1b[2J"
+        assert told["client"] == name

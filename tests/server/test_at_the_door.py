@@ -17,6 +17,7 @@ from tcpecho_trio.server.accepting import Acceptor, Spawn
 from tcpecho_trio.server.admission import Admission
 from tcpecho_trio.server.context import ServerContext
 from tcpecho_trio.server.events import Event
+from tcpecho_trio.server.faults import Fault, FaultSampler, Kind
 from tcpecho_trio.server.peer import Peer
 from tcpecho_trio.server.portable import OwnTask
 from tests.support.running import read_all, read_exactly
@@ -33,6 +34,7 @@ class Door:
             *(settings or Settings(), self.lifecycle, self.registry, self.registry),
             *(events, OwnTask(events)),
         )
+        self.faults = context.faults
         self._handle = Admission(context).handler("here:1")
 
     async def serve(self, stream: object) -> None:
@@ -62,6 +64,28 @@ async def test_a_stream_that_is_no_socket_says_itself_who_its_client_is() -> Non
     assert await read_exactly(ours, 5) == b"HOLA\n"
     names = [(event.name, event.connection.client) for event in door.told]  # type: ignore[attr-defined]
     assert names == [("connected", "somebody:1"), ("closed", "somebody:1")]
+
+
+async def test_faults_are_drawn_for_those_only_for_whom_there_is_a_place(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draws: list[bool] = []
+
+    def draw(sampler: FaultSampler) -> tuple[Fault, ...]:
+        draws.append(bool(sampler.faults))
+        return ()
+
+    monkeypatch.setattr(FaultSampler, "draw", draw)
+    for faults in ((), (Fault(Kind.DELAY, 1),)):
+        door = Door(Settings(max_connections=1))
+        door.faults.change(faults)
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(door.serve, no_socket()[1])
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        assert door.registry.accepted_at == {"here:1": 3}
+    assert draws == [True]
 
 
 async def test_our_own_address_is_empty_in_a_report_where_the_system_does_not_know_it() -> None:

@@ -112,11 +112,13 @@ async def test_a_conversation_begins_and_ends_and_lasted_as_long_as_it_did() -> 
 
 async def test_who_has_ended_costs_no_half_close(monkeypatch: pytest.MonkeyPatch) -> None:
     half_closes = counted(monkeypatch, trio.SocketStream, "send_eof")
+    closes = counted(monkeypatch, trio.SocketStream, "aclose")  # which Trio passes through a scope
     async with running_server(Settings(dialect=ADMIN)) as server:  # the greeting takes a task
         async with await server.connect() as client:
             await read_exactly(client, len(ADMIN.greeting.encode()))
         assert await server.endings() == ["probe"]
     assert half_closes == []
+    assert [stream for stream in closes if stream is not client] == []
 
 
 async def test_each_obeyed_word_is_counted_and_a_farewell_is_told_of() -> None:

@@ -6,6 +6,7 @@ import struct
 
 import trio
 
+from tcpecho_trio.server.close_reason import CloseReason
 from tests.support.certificates import Certificates
 from tests.support.running import Running, read_all
 
@@ -33,4 +34,5 @@ async def refusal(server: Running) -> str:
     """What the server told of the one handshake that it refused."""
     (told,) = await server.told.wait_for("tls_refused")
     assert server.told.named("connected") == server.told.named("crashed") == []
+    assert server.registry.close_reasons == {CloseReason.TLS_HANDSHAKE: 1}
     return str(told["error"])

@@ -8,6 +8,8 @@ import struct
 
 import trio
 
+from tcpecho_trio.server.sockets import bottom
+
 RECEIVE_SIZE = 65536
 """Bytes discarded at a time."""
 
@@ -33,8 +35,7 @@ def reset_on_close(stream: object) -> None:
 
     Also where the socket lies below TLS, or below a fault.
     """
-    while (below := getattr(stream, "below", None)) is not None:
-        stream = below
-    if isinstance(stream, trio.SocketStream):
+    below = bottom(stream)
+    if isinstance(below, trio.SocketStream):
         with contextlib.suppress(OSError):
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            below.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -19,6 +19,7 @@ from tcpecho_trio.server import write_timeout
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection_info import ConnectionInfo
 from tcpecho_trio.server.context import ServerContext
+from tcpecho_trio.server.drain import on_its_way, taken_in
 from tcpecho_trio.server.events import (
     DisconnectRequested,
     DrainReason,
@@ -30,7 +31,6 @@ from tcpecho_trio.server.settings import RemoteShutdown
 from tcpecho_trio.server.stats import ConnectionStats
 from tcpecho_trio.server.traffic import COMMAND_PIECE, RECEIVE, Handoff, is_plain
 from tcpecho_trio.server.turns import SLICE
-from tcpecho_trio.tls.stream import TlsStream
 
 RECEIVE_SIZE = 65536
 """Bytes asked for in one receive; asyncio and Trio ask for as much."""
@@ -42,12 +42,6 @@ than it is long; sent in such pieces, a client that does not read holds up only 
 QUIET_PERIOD = 0.05
 """Seconds without a byte after which an unframed message is taken for complete. Longer than
 the pieces of one send() ever lie apart on a working network, shorter than anybody notices."""
-
-DRAIN_BYTES = 40 * 1024 * 1024
-"""Bytes of one client that are still answered once the drain has begun: more than the sockets
-between it and us hold (tcp(7): tcp_wmem ends at 4 MiB, tcp_rmem at 6, and at 32 on Linux 6.18). So
-all that had been sent before is answered, and a client that never stops sending does not hold up
-the end."""
 
 NO_PAUSE = 1e-6
 """Seconds of a wait that only takes what is here already."""
@@ -180,13 +174,13 @@ class Conversation:
         A client that asks as soon as it has a reply is never quiet: it would be aborted at the
         drain's deadline, and its last question with it.
         """
-        room = DRAIN_BYTES
+        room = on_its_way(self._stream)
         patient_until = trio.current_time() + self._context.settings.drain_grace
         while self._closing is None:
             if self._context.lifecycle.aborting:
                 self._closing = CloseReason.ABORTED
                 return
-            chunk, before = b"", _taken_in(self._stream)
+            chunk, before = b"", taken_in(self._stream)
             period = QUIET_PERIOD if trio.current_time() < patient_until else NO_PAUSE
             with trio.CancelScope() as waiting:
                 # Not at its entry: a deadline that is over by then, as any short one may be,
@@ -197,15 +191,16 @@ class Conversation:
             room -= len(chunk)
             if waiting.cancelled_caught and self._context.lifecycle.aborting:
                 continue
-            if waiting.cancelled_caught and (part := _taken_in(self._stream) - before):
+            if waiting.cancelled_caught and (part := taken_in(self._stream) - before):
                 room -= part  # a part of a TLS record, whose rest may be here, too
                 if room >= 0:
                     continue
-            if waiting.cancelled_caught or room < 0:
-                dismissed = self._dismissed and not self._context.lifecycle.draining
-                await self._end_input(CloseReason.OPERATOR if dismissed else CloseReason.DRAINED)
-            else:
+            if not waiting.cancelled_caught:
                 await self._answer(self._take(chunk))
+                if room >= 0 or self._closing is not None:
+                    continue
+            dismissed = self._dismissed and not self._context.lifecycle.draining
+            await self._end_input(CloseReason.OPERATOR if dismissed else CloseReason.DRAINED)
 
     async def _end_input(self, reason: CloseReason) -> None:
         """End on our side: everything held falls due, and may itself be a word that ends it."""
@@ -367,15 +362,6 @@ class Conversation:
             answered = stats.answered(self.protocol.holds)
         if self.watched:
             self._context.events.replied(self.info, reply, answered)
-
-
-def _taken_in(stream: object) -> int:
-    """How many bytes a stream over TLS has received, of which some may be no message yet."""
-    while not isinstance(stream, TlsStream):
-        stream = getattr(stream, "below", None)
-        if stream is None:
-            return 0
-    return stream.taken_in
 
 
 def _joined(replies: list[bytes]) -> bytes:

@@ -49,3 +49,10 @@ def send(handle: int, data: bytes | memoryview) -> int:
 
 read: Callable[[int, int], bytes] = os.read if SOCKETS_ARE_FILES else receive
 write: Callable[[int, bytes | memoryview], int] = os.write if SOCKETS_ARE_FILES else send
+
+
+def bottom(stream: object) -> object:
+    """What lies below all layers of a stream (TLS, faults): the socket, if there is one."""
+    while (below := getattr(stream, "below", None)) is not None:
+        stream = below
+    return stream

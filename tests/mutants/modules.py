@@ -65,6 +65,7 @@ MODULES = {
         (
             "server/connection.py",
             "server/conversation.py",
+            "server/drain.py",
             "server/write_timeout.py",
             "server/turns.py",
         ),

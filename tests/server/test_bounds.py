@@ -11,7 +11,8 @@ from tcpecho_trio.dialects import ADMIN, SALUTATION, Dialect
 from tcpecho_trio.server import Events, Registry, Settings, events
 from tcpecho_trio.server.close_reason import CloseReason
 from tcpecho_trio.server.connection_info import ConnectionInfo
-from tcpecho_trio.server.conversation import DRAIN_BYTES, QUIET_PERIOD, RECEIVE_SIZE, REPLY_SIZE
+from tcpecho_trio.server.conversation import QUIET_PERIOD, RECEIVE_SIZE, REPLY_SIZE
+from tcpecho_trio.server.drain import PEERS_BUFFER
 from tcpecho_trio.server.journal import Journal
 from tcpecho_trio.server.settings import DRAIN_GRACE
 from tcpecho_trio.server.stats import ConnectionStats
@@ -133,7 +134,7 @@ async def test_a_client_that_is_never_quiet_does_not_hold_up_the_drain(
     # As long as something may be on its way it is waited for; after that, not any more.
     assert DRAIN_GRACE <= taken < DRAIN_GRACE + 3 * QUIET_PERIOD
     assert answered >= DRAIN_GRACE / QUIET_PERIOD
-    assert answered * 5 < DRAIN_BYTES
+    assert answered * 5 < PEERS_BUFFER
 
 
 async def test_a_quiet_client_is_let_go_a_quiet_period_after_the_drain_began(

@@ -8,7 +8,7 @@ from itertools import repeat
 import pytest
 import trio
 
-from tcpecho_trio.server import Lifecycle, Settings, conversation
+from tcpecho_trio.server import Lifecycle, Settings, drain
 from tcpecho_trio.server.connection import Connection
 from tcpecho_trio.tls.stream import TlsStream
 from tests.support.running import Told, read_all
@@ -82,7 +82,7 @@ class InPieces:
 async def test_who_sends_pieces_of_records_for_ever_does_not_hold_up_the_drain(
     ends: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation, "DRAIN_BYTES", most := 100_000)
+    monkeypatch.setattr(drain, "PEERS_BUFFER", most := 100_000)
     told = Told()
     async with ends.connected() as (server, client):
 

@@ -6,6 +6,7 @@ import trio
 from trio.testing import assert_checkpoints
 
 from tcpecho_trio.client import Client
+from tcpecho_trio.client.connection import RECEIVE_SIZE
 from tcpecho_trio.client.stream import TerminalSink
 from tcpecho_trio.dialects import STANDARD
 from tests.support.steps import counted_steps
@@ -17,7 +18,8 @@ class Flood:
     async def send_all(self, _: bytes) -> None:
         await trio.lowlevel.checkpoint()
 
-    async def receive_some(self, _: int) -> bytes:
+    async def receive_some(self, size: int) -> bytes:
+        assert size == RECEIVE_SIZE
         await trio.lowlevel.checkpoint()
         return b"UNO\n" + b"DOS\n" * 99
 

@@ -266,8 +266,9 @@ async def test_a_reset_is_an_error_of_ours() -> None:
     ):
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         await peer.aclose()
-        with pytest.raises(ConnectionLost, match="reset"):
+        with pytest.raises(ConnectionLost, match="reset") as caught:
             await client.receive_line()
+        assert isinstance(caught.value.details["reason"], OSError)  # which has words in Spanish
         with pytest.raises(ConnectionLost):
             await client.end_input()
 

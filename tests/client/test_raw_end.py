@@ -45,6 +45,17 @@ async def test_a_server_that_has_said_nothing_is_not_waited_for_before_the_leavi
     assert peer.heard == [(b"hola", 0), (b"DESCONEXION", 1)]
 
 
+async def test_who_leaves_is_not_told_to_wait(autojump_clock: MockClock) -> None:
+    ours, _ = memory_stream_pair()
+    told: list[float] = []
+    client = RawClient(
+        ours, STANDARD, "double:1", on_waiting=lambda: told.append(trio.current_time())
+    )
+    await client.send_message("hola")
+    await client.leave()
+    assert told == []
+
+
 async def test_who_has_left_says_the_word_once_and_ends_a_server_that_does_not(
     autojump_clock: MockClock,
 ) -> None:

@@ -103,6 +103,14 @@ async def test_a_message_that_is_still_being_sent_is_answered_in_its_own_time(
     await relay_against([(t, d.upper()) for t, d in pieces], list(pieces), 1)
 
 
+@pytest.mark.parametrize("sent", [[(0.0, b"hola\n"), (99.0, b"")], [(0.0, b"hola")]])
+async def test_in_a_stream_a_reply_that_drips_is_late_once_its_message_has_been_sent(
+    autojump_clock: MockClock, sent: list[tuple[float, bytes]]
+) -> None:
+    with pytest.raises(TooSlow):
+        await relay_against([(0.9, b"H"), (0.9, b"O"), (0.9, b"LA\n")], sent, 1)
+
+
 async def test_a_long_line_without_an_end_may_take_its_time_while_it_is_being_sent(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,6 +135,8 @@ MODULES = {
         (
             "client/test_replies.py",
             "client/test_outstanding_replies.py",
+            "client/test_checkpoints.py",
+            "client/test_raw_end.py",
             "client/test_client.py",
             "client/test_client_end.py",
             "client/test_raw.py",

@@ -300,6 +300,25 @@ async def test_what_came_late_is_not_taken_for_the_next_reply(autojump_clock: Mo
         assert await client.ask("adiós") == "ADIÓS"
 
 
+async def test_what_somebody_had_begun_to_hear_is_not_taken_for_the_next_reply(
+    autojump_clock: MockClock,
+) -> None:
+    client, server = await raw_pair()
+
+    async def answer() -> None:
+        while data := await server.receive_some():
+            await server.send_all(data.upper())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        assert await client.ask("hola") == "HOLA"
+        await server.send_all(b"por cierto")
+        with trio.move_on_after(GAP / 2):
+            await client.receive_line()
+        assert await client.ask("adios") == "ADIOS"
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_message_waits_for_the_answer_to_the_one_before(autojump_clock: MockClock) -> None:
     client, _ = await raw_pair()
     await client.send_message("hola")

@@ -32,10 +32,11 @@ MAX_ANSWER = 8 * 1024 * 1024
 
 RECEIVE_SIZE = 65536
 
-MANY_ELEMENTS = re.compile(rb"[*~%>|]\d{7,}\r")
+MANY_ELEMENTS = re.compile(rb"\r\n[*~%>|]\d{7,}\r")
 """The length of an array, or of what RESP 3 has beside it, that no answer of ours can have. hiredis
 makes room for as many elements as it is told of. Two thousand million that never come take Python
-four seconds to free, in which nobody is served. In a text it cannot be: ours are JSON, without CR.
+four seconds to free, in which nobody is served. No text of ours is taken for one: none has a CR in
+it, and none begins so (they are JSON, or lines of addresses).
 """
 
 TOO_MANY = "this is no Redis: an array of millions"
@@ -87,6 +88,7 @@ class Connection:
         self._location = location
         self._stream: trio.abc.Stream | None = None
         self._reader = hiredis.Reader(notEnoughData=INCOMPLETE)
+        self._end = b"\r\n"  # of what has come; an answer begins behind one
 
     async def call(self, *command: str | bytes | int) -> Any:
         """Send a command; return its answer: bytes, an int, None, or a list of such.
@@ -144,7 +146,7 @@ class Connection:
 
     async def _exchange(self, stream: trio.abc.Stream, *command: str | bytes | int) -> Any:
         await stream.send_all(hiredis.pack_command(command))  # type: ignore[arg-type]
-        size, end = 0, b""
+        size = 0
         while (answer := self._reader.gets()) is INCOMPLETE:
             received = await stream.receive_some(RECEIVE_SIZE)
             size += len(received)
@@ -152,11 +154,11 @@ class Connection:
                 raise StoreError(Trouble.UNREACHABLE, "Redis has closed the connection")
             if size > MAX_ANSWER:
                 raise StoreError(Trouble.REFUSED, f"an answer of more than {MAX_ANSWER} bytes")
-            data = bytes(received)
-            if MANY_ELEMENTS.search(end + data):
+            seen = self._end + received
+            if MANY_ELEMENTS.search(seen):
                 raise StoreError(Trouble.REFUSED, TOO_MANY)
-            self._reader.feed(data)
-            end = (end + data)[-LONGEST_LENGTH:]
+            self._end = seen[-LONGEST_LENGTH:]
+            self._reader.feed(bytes(received))
         if isinstance(answer, hiredis.ReplyError):
             raise StoreError(Trouble.REFUSED, str(answer))
         return answer

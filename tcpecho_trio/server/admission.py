@@ -156,7 +156,7 @@ class Admission:
         if self._most is None:  # what listening itself needs is in use by now
             room = room_for_clients()
             self._most = min(settings.max_connections, room)
-            self._refusals = REFUSALS if room < settings.max_connections else sys.maxsize
+            self._refusals = REFUSALS if room <= settings.max_connections else sys.maxsize
         full = registry.full(self._most)
         number = registry.accept(endpoint.name)
         try:

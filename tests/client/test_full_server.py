@@ -237,3 +237,17 @@ async def test_a_server_that_says_why_and_breaks_the_connection_is_full_too() ->
             with pytest.raises(ServerFull, match="full") as caught:
                 await client.ask("hola")
             assert isinstance(caught.value.__cause__, ConnectionLost)
+
+
+async def test_a_refused_client_is_told_so_again_whatever_it_says(
+    autojump_clock: MockClock,
+) -> None:
+    ours, theirs = memory_stream_pair()
+    refusal = WIRE_ERRORS["es"].full.encode()
+    await theirs.send_all(refusal)
+    await theirs.send_eof()
+    client = Client(ours, STANDARD, "double:1")
+    for _ in range(2):
+        with pytest.raises(ServerFull):
+            await client.receive()
+        await client.send(refusal)  # whose echo would be no refusal

@@ -111,6 +111,30 @@ async def test_a_peer_that_promises_millions_of_elements_is_no_redis(kind: bytes
     assert (error.trouble, error.reason) == (Trouble.REFUSED, TOO_MANY)
 
 
+async def test_nor_may_it_promise_them_behind_an_answer() -> None:
+    async def promise(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(b"+PONG\r\n*2147483647")
+        await stream.receive_some()
+        await stream.send_all(b"\r\n:1\r\n")
+        await swallow(stream)
+
+    async with peer(promise) as location, aclosing(Connection(location)) as connection:
+        assert await connection.call("PING") == b"PONG"
+        with pytest.raises(StoreError) as caught:
+            await connection.call("PING")
+    assert caught.value.reason == TOO_MANY
+
+
+@pytest.mark.parametrize("kind", ["*", "~", "%", ">", "|"])
+async def test_a_name_that_looks_like_a_length_is_a_name(redis: RedisServer, kind: str) -> None:
+    names = f"127.0.0.1:1\nunix:/run/app{kind}20250101"
+    async with aclosing(Connection(ClusterLocation.parse(redis.url))) as connection:
+        await connection.call("SET", "tcpecho:name", names)
+        assert await connection.call("GET", "tcpecho:name") == names.encode()
+        assert await connection.call("ECHO", names) == names.encode()
+
+
 @pytest.mark.parametrize("said", [b"$999999999\r\n", b"*999999\r\n" * 3])
 async def test_an_answer_that_does_not_end_is_bounded(said: bytes) -> None:
     async def pour(stream: trio.SocketStream) -> None:

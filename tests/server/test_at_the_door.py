@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import socket
 from collections.abc import Awaitable
 
 import pytest
@@ -118,12 +119,13 @@ async def test_whoever_is_refused_and_stays_has_a_second(autojump_clock: MockClo
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("settings", [Settings(), Settings(max_connections=1)])
 async def test_where_memory_is_short_few_are_told_at_a_time_and_the_others_are_closed_on(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     monkeypatch.setattr(admission, "REFUSALS", 3)
     monkeypatch.setattr(admission, "room_for_clients", lambda: 1)
-    door, (_, first) = Door(), no_socket()
+    door, (_, first) = Door(settings), no_socket()
     times: list[float] = []
 
     async def refused() -> None:
@@ -170,6 +172,26 @@ async def test_a_handler_for_which_no_memory_is_left_costs_that_client_only() ->
         assert await read_all(ours) == b""  # it is closed
         _, stream = memory_stream_pair()
         acceptor.start_soon(None, stream)  # type: ignore[arg-type]
+
+
+async def test_nobody_is_waited_for_whatever_sockets_do_by_default() -> None:
+    served: list[object] = []
+
+    def handle(stream: object, _: Spawn) -> None:
+        served.append(stream)
+
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery, listener:
+        acceptor = Acceptor(handle, nursery)
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(3600)  # as a program may in which the server runs
+        try:
+            acceptor.look_at(listener.socket)
+            acceptor.start_soon(None, no_socket()[1])  # type: ignore[arg-type]
+        finally:
+            socket.setdefaulttimeout(before)
+        acceptor.close()
+    assert len(served) == 1
 
 
 async def test_when_the_listening_socket_is_closed_only_who_has_been_accepted_is_served() -> None:

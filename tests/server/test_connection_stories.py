@@ -275,7 +275,8 @@ async def test_whoever_is_gone_at_the_first_turn_is_a_probe(
 
 
 MORE_THAN_SOCKETS_HOLD = replace(ADMIN, greeting="x" * 20_000_000)
-"""A dialect whose greeting a client has to read (tcp(7): tcp_wmem and tcp_rmem end at some MiB)."""
+"""A dialect whose greeting a client has to read: our socket holds 4 MiB at most (tcp(7), tcp_wmem),
+and the client's does not grow while nobody reads."""
 
 
 @pytest.mark.parametrize("faults", [(), (Fault(Kind.DELAY, 0.001),), (Fault(Kind.DRIP, 1e9),)])

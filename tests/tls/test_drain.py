@@ -67,7 +67,7 @@ class InPieces:
             self._ready, self._rest = self._rest, b""
             await trio.sleep_forever()  # the wait is over; the rest is here in the next one
         if not self._ready:
-            record = next(self._records)
+            record = next(self._records, b"")
             self._ready, self._rest = record[:100], record[100:]
         piece, self._ready = self._ready, b""
         self.received += len(piece)
@@ -76,7 +76,9 @@ class InPieces:
     async def send_all(self, _: bytes) -> None:
         await trio.lowlevel.checkpoint()
 
-    async def send_eof(self) -> None: ...
+    async def send_eof(self) -> None:
+        self._records = iter(())  # it closes as soon as it hears of the end
+        self._ready = self._rest = b""
 
 
 async def test_who_sends_pieces_of_records_for_ever_does_not_hold_up_the_drain(

@@ -45,7 +45,8 @@ def tests(session: nox.Session) -> None:
     """The whole suite with branch coverage; arguments go to pytest."""
     session.install("-e.", *dependencies("tests"))
     session.run("coverage", "erase")
-    # -bb: a slip between bytes and str fails the run.
+    # -bb: a slip between bytes and str fails the programs that tests start (xdist's own processes
+    # do without).
     session.run(
         *("python", "-bb", "-m", "pytest", f"--numprocesses={WORKERS}", "--cov", "--cov-report="),
         *session.posargs,

@@ -124,7 +124,9 @@ def test_the_codes_are_those_of_the_code() -> None:
     codes = {row[0]: set(named(row[1])) for row in table("Codes")}
     closed, refused, draining, lost = codes.values()
     before = {"full", "address_limit", "proxy_header", "tls_handshake"}
-    assert closed == {reason.value for reason in CloseReason} - before
+    assert closed == {reason.value for reason in CloseReason} - before, (
+        "who is not let in stands in the row `refused`, and in `before`"
+    )
     assert refused == {"full", "address_limit"}
     assert draining == {reason.value for reason in DrainReason}
     assert lost == {trouble.value for trouble in Trouble}

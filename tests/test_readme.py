@@ -15,8 +15,10 @@ from tcpecho_trio.cli.server_process import SPARE_DESCRIPTORS
 from tcpecho_trio.server import Settings
 from tcpecho_trio.server.accepting import KEEPALIVE
 from tcpecho_trio.server.closing import LINGER_BYTES, LINGER_TIME
+from tcpecho_trio.server.console import CLOSE_WORDS, HELP_WORDS, LIST_WORDS
+from tcpecho_trio.server.conversation import QUIET_PERIOD
 from tcpecho_trio.server.journal import EVENTS_A_SECOND
-from tcpecho_trio.texts import SPANISH
+from tcpecho_trio.texts import LANGUAGES, SPANISH
 from tests.support.pages import page
 from tests.support.processes import ROOT, run, serving
 from tests.support.screens import HINT, PROMPT
@@ -72,7 +74,7 @@ def test_the_nc_example(which_nc: str) -> None:
     assert done.stdout.decode() == expected
 
 
-def test_every_file_in_the_map_exists() -> None:
+def test_every_file_is_in_the_map() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     (house,) = re.findall(r"```text\n(tcpecho_trio/.*?)```", page, re.DOTALL)
     named = set(re.findall(r"\b([a-z_]+)\.py\b", house))
@@ -80,7 +82,7 @@ def test_every_file_in_the_map_exists() -> None:
         # "name", "name: what it does", or several names with commas between them.
         named |= {name.strip() for name in part.partition(":")[0].split(",")}
     files = [f for f in (ROOT / "tcpecho_trio").rglob("*.py") if not f.name.startswith("__")]
-    assert {f.stem for f in files} <= named
+    assert {f.stem for f in files} <= named, "add it to the map in docs/architecture.md"
 
 
 def cells(row: str) -> list[str]:
@@ -132,7 +134,10 @@ def test_the_spanish_guide_quotes_what_the_program_says() -> None:
 
 
 NUMBERS = {
-    "docs/wire.md": (f"at most {LINGER_TIME:g} s and {LINGER_BYTES // 1024} KiB",),
+    "docs/wire.md": (
+        f"at most {LINGER_TIME:g} s and {LINGER_BYTES // 1024} KiB",
+        f"after {QUIET_PERIOD * 1000:g} ms of quiet",
+    ),
     "docs/security.md": (
         f"asked after {KEEPALIVE['TCP_KEEPIDLE']} s, four times, {KEEPALIVE['TCP_KEEPINTVL']} s",
         f"descriptor limit less {SPARE_DESCRIPTORS}",
@@ -151,6 +156,14 @@ NUMBERS = {
         f"`--drain-timeout` ({Settings().drain_timeout:g} s)",
     ),
 }
+
+
+@pytest.mark.parametrize("words", [CLOSE_WORDS, LIST_WORDS, HELP_WORDS], ids=min)
+def test_each_word_of_the_console_is_in_its_help_and_on_the_pages(words: frozenset[str]) -> None:
+    for texts in LANGUAGES.values():
+        assert words & {line.split("  ")[0] for line in texts.console_help.splitlines()}
+    for name in ("docs/server.md", "README.es.md"):
+        assert any(f"| `{word}`" in page(name).text for word in words), name
 
 
 @pytest.mark.parametrize("name", NUMBERS)

@@ -150,10 +150,15 @@ def as_plain(figures: Figures) -> dict[str, Any]:
 
 
 def from_plain(plain: dict[str, Any]) -> Figures:
-    """Figures that were sent as JSON by a process of ours."""
+    """Figures that were sent as JSON by a process of ours.
+
+    It may be of another version (docs/processes.md, upgrading): what only it knows is ignored, and
+    what it does not know is zero.
+    """
     bounds = {"durations": SECONDS, "delays": DELAYS}
     values: dict[str, Any] = {}
-    for name, value in plain.items():
+    for name in (each.name for each in fields(Figures) if each.name in plain):
+        value = plain[name]
         if name in bounds:
             values[name] = Histogram(bounds[name], value["counts"], value["sum"])
         else:

@@ -35,3 +35,11 @@ def test_figures_are_sent_and_added_without_loss(figures: Figures, seconds: list
     assert both.accepted == {name: 2 * count for name, count in figures.accepted.items()}
     assert both.durations.counts == [2 * count for count in figures.durations.counts]
     assert (both.messages_in is None) == (figures.messages_in is None)
+
+
+def test_a_worker_of_another_version_is_understood() -> None:
+    figures = Figures(clients=3, bytes_in=5)
+    newer = as_plain(figures) | {"of_tomorrow": 1, "by_then": {"a": 1}}
+    assert from_plain(newer) == figures
+    older = {"clients": 3, "bytes_in": 5}
+    assert from_plain(older) == figures

@@ -494,6 +494,7 @@ redis.connect(sys.argv[1])
 while True:
     redis.sendall(f"PEXPIRE {sys.argv[2]} 3400\\r\\n".encode())
     redis.recv(99)
+    print(flush=True)
     time.sleep(0.05)  # the pace of its heartbeats
 """
 """Keeps a record alive whose server hangs."""
@@ -504,15 +505,18 @@ def test_a_server_that_hangs_takes_no_command_and_nobody_else_is_asked(
 ) -> None:
     with members(redis, "ana", "eva") as (one, _):
         before = instance(redis, "eva")
-        one.process.send_signal(signal.SIGSTOP)
         key = f"tcpecho:member:{instance(redis, 'ana')}"
-        redis.call("PEXPIRE", key, 3400)  # it is believed to be there a little longer
-        keep = subprocess.Popen([sys.executable, "-c", KEEP, str(redis.path), key])
+        keep = subprocess.Popen(
+            [sys.executable, "-c", KEEP, str(redis.path), key], stdout=subprocess.PIPE
+        )
+        assert keep.stdout is not None
         try:
+            keep.stdout.readline()  # only now: its record lives for three seconds
+            one.process.send_signal(signal.SIGSTOP)
             line = cluster(redis, "restart", code=4)
         finally:
             keep.kill()
-            keep.wait()
+            keep.communicate()
             one.process.send_signal(signal.SIGCONT)
         assert line == "Error: ana no tomó la orden en 5 s; no se le pidió a nadie más."
         until(lambda: "eva" in status(redis))

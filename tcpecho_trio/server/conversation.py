@@ -180,7 +180,7 @@ class Conversation:
             if self._context.lifecycle.aborting:
                 self._closing = CloseReason.ABORTED
                 return
-            chunk, before = b"", taken_in(self._stream)
+            before = taken_in(self._stream)
             period = QUIET_PERIOD if trio.current_time() < patient_until else NO_PAUSE
             with trio.CancelScope() as waiting:
                 # Not at its entry: a deadline that is over by then, as any short one may be,
@@ -188,16 +188,16 @@ class Conversation:
                 waiting.deadline = trio.current_time() + period
                 self._waiting = waiting
                 chunk = bytes(await self._stream.receive_some(RECEIVE_SIZE))
-            room -= len(chunk)
-            if waiting.cancelled_caught and self._context.lifecycle.aborting:
-                continue
-            if waiting.cancelled_caught and (part := taken_in(self._stream) - before):
-                room -= part  # a part of a TLS record, whose rest may be here, too
-                if room >= 0:
-                    continue
             if not waiting.cancelled_caught:
+                room -= len(chunk)
                 await self._answer(self._take(chunk))
                 if room >= 0 or self._closing is not None:
+                    continue
+            elif self._context.lifecycle.aborting:
+                continue
+            elif part := taken_in(self._stream) - before:
+                room -= part  # a part of a TLS record, whose rest may be here, too
+                if room >= 0:
                     continue
             dismissed = self._dismissed and not self._context.lifecycle.draining
             await self._end_input(CloseReason.OPERATOR if dismissed else CloseReason.DRAINED)

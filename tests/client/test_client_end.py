@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 import trio
 import trio.testing
@@ -83,6 +85,17 @@ async def test_a_list_is_waited_for_until_it_pauses_before_the_half_close(
     assert talk.received == b"Clientes conectados:\na:1\nb:2\n"
 
 
+async def loss(
+    ours: trio.abc.HalfCloseableStream, server: Callable[[], Awaitable[None]], talk: Input
+) -> str:
+    """What the client says was lost, at a server that leaves early."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server)
+        with pytest.raises(ServerLeft) as caught:
+            await relay(Client(ours, STANDARD, "memory"), talk.source, talk.sink)
+    return caught.value.message
+
+
 async def test_a_server_that_leaves_while_the_last_input_is_being_sent_is_an_error(
     autojump_clock: MockClock,
 ) -> None:
@@ -94,11 +107,7 @@ async def test_a_server_that_leaves_while_the_last_input_is_being_sent_is_an_err
         await theirs.send_all(b"UNO\nDOS\n")  # as if it had heard all
         await theirs.send_eof()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(server)
-        with pytest.raises(ServerLeft) as caught:
-            await relay(Client(ours, STANDARD, "memory"), talk.source, talk.sink)
-    assert caught.value.message == "client_input_lost"
+    assert await loss(ours, server, talk) == "client_input_lost"
 
 
 async def test_a_server_that_leaves_a_message_without_its_reply_is_an_error(
@@ -112,11 +121,7 @@ async def test_a_server_that_leaves_a_message_without_its_reply_is_an_error(
         await theirs.send_all(b"UNO\n")
         await theirs.send_eof()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(server)
-        with pytest.raises(ServerLeft) as caught:
-            await relay(Client(ours, STANDARD, "memory"), talk.source, talk.sink)
-    assert caught.value.message == "client_replies_lost"
+    assert await loss(ours, server, talk) == "client_replies_lost"
 
 
 @pytest.mark.parametrize("how", ["send_message", "send"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import socket
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -174,7 +175,9 @@ async def test_a_handler_for_which_no_memory_is_left_costs_that_client_only() ->
         acceptor.start_soon(None, stream)  # type: ignore[arg-type]
 
 
-async def test_nobody_is_waited_for_whatever_sockets_do_by_default() -> None:
+@asynccontextmanager
+async def accepting() -> AsyncGenerator[tuple[Acceptor, trio.SocketListener, list[object]], None]:
+    """An acceptor, a socket at which it could accept, and those whom it gave to its handler."""
     served: list[object] = []
 
     def handle(stream: object, _: Spawn) -> None:
@@ -182,7 +185,11 @@ async def test_nobody_is_waited_for_whatever_sockets_do_by_default() -> None:
 
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with trio.open_nursery() as nursery, listener:
-        acceptor = Acceptor(handle, nursery)
+        yield Acceptor(handle, nursery), listener, served
+
+
+async def test_nobody_is_waited_for_whatever_sockets_do_by_default() -> None:
+    async with accepting() as (acceptor, listener, served):
         before = socket.getdefaulttimeout()
         socket.setdefaulttimeout(3600)  # as a program may in which the server runs
         try:
@@ -195,14 +202,7 @@ async def test_nobody_is_waited_for_whatever_sockets_do_by_default() -> None:
 
 
 async def test_when_the_listening_socket_is_closed_only_who_has_been_accepted_is_served() -> None:
-    served: list[object] = []
-
-    def handle(stream: object, _: Spawn) -> None:
-        served.append(stream)
-
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with trio.open_nursery() as nursery, listener:
-        acceptor = Acceptor(handle, nursery)
+    async with accepting() as (acceptor, listener, served):
         acceptor.look_at(listener.socket)
         ends = [await trio.open_tcp_stream(*listener.socket.getsockname()) for _ in range(2)]
         acceptor.close()

@@ -13,7 +13,7 @@ from tcpecho_trio.server.closing import LINGER_TIME
 from tcpecho_trio.server.conversation import QUIET_PERIOD, REPLY_SIZE
 from tcpecho_trio.server.events import Event, RepliesSent
 from tcpecho_trio.server.journal import MAX_LINES
-from tests.support.running import Told, read_all, read_exactly
+from tests.support.running import Told, read_all
 from tests.support.steps import counted_steps
 from tests.support.wire import over, served
 
@@ -132,14 +132,11 @@ async def test_who_has_heard_enough_is_told_no_reply_to_what_came_since(
         heard.append(event.name)
 
     events.subscribe(hear, messages=True)
-    ours, theirs = memory_stream_pair()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(over(theirs, events=events).run)
+    async with served(events=events) as wire:
         for line in (b"uno\n", b"dos\n", b"tres\n"):
-            await ours.send_all(line)
-            assert await read_exactly(ours, len(line)) == line.upper()
+            await wire.say(line)
+            await wire.hear(line.upper())
             events.stop_asking(hear)
-        nursery.cancel_scope.cancel()
     assert heard == ["connected", "received", "replied", "closed"]
     assert events.begun == 3  # what nobody is told of is counted
 
@@ -161,15 +158,11 @@ async def test_messages_are_counted_only_where_somebody_looks(autojump_clock: Mo
     for counting in (False, True):
         events = Events()
         events.subscribe(lambda _: None, counting=counting)
-        ours, theirs = memory_stream_pair()
-        connection = over(theirs, events=events)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(connection.run)
-            await ours.send_all(b"hola\n")
-            assert await read_exactly(ours, 5) == b"HOLA\n"
-            nursery.cancel_scope.cancel()
-        assert connection.stats.messages_in == (1 if counting else None)
-        assert connection.stats.bytes_in == 5
+        async with served(events=events) as wire:
+            await wire.say(b"hola\n")
+            await wire.hear(b"HOLA\n")
+        totals = wire.registry.totals()
+        assert (totals.bytes_in, totals.messages_in) == (5, 1 if counting else None)
 
 
 async def test_messages_are_answered_with_the_last_piece_of_their_replies(

@@ -83,8 +83,12 @@ async def served(
     idle_timeout: float = 0,
     write_timeout: float = 0,
     lockstep: bool = False,
+    events: Events | None = None,
 ) -> AsyncGenerator[Wire, None]:
-    """Serve one connection; with `lockstep` its sends wait until they are received."""
+    """Serve one connection; with `lockstep` its sends wait until they are received.
+
+    With `events` they tell what happens, and the wire is told nothing.
+    """
     ours, theirs = lockstep_stream_pair() if lockstep else memory_stream_pair()
     settings = Settings(
         dialect=dialect,
@@ -95,7 +99,12 @@ async def served(
     told = Told()
     lifecycle, registry = Lifecycle(), Registry()
     connection = over(
-        theirs, settings, lifecycle=lifecycle, registry=registry, told=told, trusted=trusted
+        *(theirs, settings),
+        lifecycle=lifecycle,
+        registry=registry,
+        told=told,
+        events=events,
+        trusted=trusted,
     )
 
     async def run() -> None:

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from tcpecho_trio.server import Lifecycle
+from tcpecho_trio.server import Lifecycle, conversation
 from tcpecho_trio.server.connection import Connection
 from tcpecho_trio.server.conversation import QUIET_PERIOD, RECEIVE_SIZE
 from tcpecho_trio.server.drain import PEERS_BUFFER, on_its_way
@@ -97,6 +97,15 @@ async def test_who_never_stops_sending_does_not_hold_up_the_drain(
     # The last that was taken is answered, too: whoever waits for that reply has it.
     assert len(stream.sent) == PEERS_BUFFER + len(chunk)
     assert stream.chunks != []
+
+
+async def test_as_much_is_answered_as_may_be_on_its_way_on_this_connection(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = Backlogged([b"hola\n"] * 100)
+    monkeypatch.setattr(conversation, "on_its_way", {stream: 50}.__getitem__)
+    await draining(stream).run()
+    assert stream.sent == b"HOLA\n" * 11  # and the one that was taken last
 
 
 async def test_more_is_answered_where_our_own_socket_holds_more() -> None:
